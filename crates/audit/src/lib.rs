@@ -1,0 +1,1 @@
+//! The ledger: entries, segments, tree, checkpoints, receipts, verifier.

@@ -1,0 +1,1 @@
+//! Configuration folder to revision to snapshot; reload; admin API.

@@ -1,0 +1,1 @@
+//! Listeners, TLS, the call path, upstreams, forwarding.

@@ -1,0 +1,131 @@
+//! What the ledger says: one entry when a call is admitted or refused, one when it is finished.
+//!
+//! No entry holds a payload, a token or a person's data; only identifiers, sizes and digests.
+
+use std::net::IpAddr;
+
+use crate::{
+    AgreementId, CertificateDigest, Code, Effect, ExchangeId, MemberId, NodeId, PurposeCode,
+    Reason, RevisionId, SystemId, Timestamp,
+};
+
+/// One statement in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The ledger was opened. Calls admitted before and not finished were cut by a crash.
+    Opened(Opened),
+    /// A call was allowed. Written before any byte of its answer is released, and for an update
+    /// before the call is forwarded.
+    Admitted(Admitted),
+    /// A call, or a connection, was declined.
+    Refused(Refused),
+    /// An admitted call ended.
+    Finished(Finished),
+}
+
+/// The ledger was opened for writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// When.
+    pub time: Timestamp,
+    /// The gateway's version.
+    pub version: String,
+    /// Bytes of a torn, never acknowledged write that recovery cut off.
+    pub discarded_bytes: u64,
+}
+
+/// A call was allowed, under exactly one agreement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// The call.
+    pub exchange: ExchangeId,
+    /// When it arrived.
+    pub time: Timestamp,
+    /// The consumer's certificate.
+    pub certificate: CertificateDigest,
+    /// The consumer's system.
+    pub system: SystemId,
+    /// The member that the system belongs to.
+    pub member: MemberId,
+    /// The provider's node.
+    pub node: NodeId,
+    /// The method path.
+    pub method: Box<str>,
+    /// What the method does.
+    pub effect: Effect,
+    /// The governing agreement.
+    pub agreement: AgreementId,
+    /// The purpose.
+    pub purpose: PurposeCode,
+    /// The case number, if the caller gave one.
+    pub dossier: Option<Box<str>>,
+    /// The public-service code, if the caller gave one.
+    pub procedure: Option<Box<str>>,
+    /// The revision that decided.
+    pub revision: RevisionId,
+    /// Where the call came from.
+    pub source: IpAddr,
+}
+
+/// A call, or a connection, was declined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The call; a refused connection gets an id too.
+    pub exchange: ExchangeId,
+    /// When it arrived.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: Reason,
+    /// The certificate presented, if any was readable.
+    pub certificate: Option<CertificateDigest>,
+    /// The consumer's system, if known.
+    pub system: Option<SystemId>,
+    /// The member that the system belongs to, if known.
+    pub member: Option<MemberId>,
+    /// The method path asked for; cut at 256 bytes.
+    pub method: Option<Box<str>>,
+    /// The agreement that determined the refusal, if one did.
+    pub agreement: Option<AgreementId>,
+    /// The purpose stated, if any.
+    pub purpose: Option<PurposeCode>,
+    /// The case number, if the caller gave one.
+    pub dossier: Option<Box<str>>,
+    /// The public-service code, if the caller gave one.
+    pub procedure: Option<Box<str>>,
+    /// The revision that decided.
+    pub revision: RevisionId,
+    /// Where the call came from.
+    pub source: IpAddr,
+    /// Refusals of connections that were not recorded one by one since the last such entry.
+    pub suppressed: u64,
+}
+
+/// What went one way during a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Whole messages.
+    pub messages: u64,
+    /// Bytes of message frames, five-byte prefixes included.
+    pub bytes: u64,
+    /// SHA-256 over those bytes in order.
+    pub digest: [u8; 32],
+}
+
+/// An admitted call ended, well or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The call.
+    pub exchange: ExchangeId,
+    /// Index of its [`Admitted`] entry.
+    pub admitted: u64,
+    /// When it ended.
+    pub time: Timestamp,
+    /// The status that the caller got, or would have got.
+    pub code: Code,
+    /// Why the gateway itself ended the call, if it did.
+    pub reason: Option<Reason>,
+    /// From the consumer.
+    pub request: Traffic,
+    /// From the provider.
+    pub response: Traffic,
+}

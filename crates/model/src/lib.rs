@@ -1,0 +1,25 @@
+//! The vocabulary of a governed exchange: what every other crate speaks of.
+//!
+//! Nothing here does I/O, waits, or knows a wire format. Outside text becomes one of these types
+//! at the door and is never again a plain string.
+
+mod call;
+mod certificate;
+mod code;
+mod entry;
+mod id;
+mod reason;
+mod refusal;
+mod time;
+
+pub use call::{Effect, MethodPath, Terms};
+pub use certificate::{Certificate, IssuerSerial};
+pub use code::Code;
+pub use entry::{Admitted, Entry, Finished, Opened, Refused, Traffic};
+pub use id::{
+    AgreementId, CertificateDigest, ExchangeId, IdError, MemberId, NodeId, PurposeCode, RevisionId,
+    SystemId,
+};
+pub use reason::{Fault, Language, Reason};
+pub use refusal::{Fact, Refusal};
+pub use time::{Clock, SystemClock, Timestamp};
