@@ -9,6 +9,7 @@ mod code;
 mod entry;
 mod id;
 mod reason;
+mod receipt;
 mod refusal;
 mod time;
 
@@ -21,5 +22,6 @@ pub use id::{
     SystemId,
 };
 pub use reason::{Fault, Language, Reason};
+pub use receipt::Receipt;
 pub use refusal::{Fact, Refusal};
 pub use time::{Clock, SystemClock, Timestamp};
