@@ -11,8 +11,7 @@
 
 /// The five contracts and what they import, as an encoded `google.protobuf.FileDescriptorSet`
 /// with comments and field options.
-pub const DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
 /// The national population database.
 pub mod population {
