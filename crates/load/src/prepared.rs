@@ -204,8 +204,9 @@ fn certificates(what: &'static str, from: &Pem) -> Result<Vec<CertificateDer<'st
 fn text(from: &Pem) -> Result<Vec<u8>, LoadError> {
     match from {
         Pem::Bytes(bytes) => Ok(bytes.clone()),
-        Pem::File(path) => std::fs::read(path)
-            .map_err(|source| LoadError::File { path: path.clone(), source }),
+        Pem::File(path) => {
+            std::fs::read(path).map_err(|source| LoadError::File { path: path.clone(), source })
+        }
     }
 }
 
