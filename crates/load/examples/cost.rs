@@ -1,6 +1,6 @@
 //! What the load itself costs, against an echo server in a process of its own.
 //!
-//! `cargo run --release -p load --example cost -- [plain|tls] [closed|RATE] [seconds]`
+//! `cargo run --release -p load --example cost -- [plain|tls] [closed|RATE] [seconds] [spin]`
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a yardstick for developers")]
 
@@ -28,6 +28,8 @@ fn main() {
     };
     let seconds = arguments.next().map_or(5, |seconds| seconds.parse().unwrap());
 
+    let spin = arguments.next().is_some();
+
     let (mut child, said) = child(&transport);
     let mut plan = Plan::new(said.first().unwrap(), "/t.T/Echo", Bytes::from(vec![7; 100]));
     if let [_, ca, certificate, key] = said.as_slice() {
@@ -37,6 +39,7 @@ fn main() {
         plan.server_name = Some("gateway.test".to_owned());
     }
     plan.pace = pace;
+    plan.spin = spin;
     plan.duration = Duration::from_secs(seconds);
     plan.watch.push(Watched { label: "echo".to_owned(), pid: child.id() });
     let report = load::run(plan);

@@ -15,7 +15,8 @@ use crate::tally::{Tally, UNFINISHED};
 
 /// A lane gives up after so many connections in a row on which no call was answered.
 const FRUITLESS_MAX: u32 = 8;
-/// Wait before the second of them; doubled each time, up to a second.
+/// The first try after a connection that served is made at once. This is the wait before the
+/// second; doubled each time, up to a second.
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 /// How long to wait for the reason of a lost connection.
@@ -73,8 +74,10 @@ pub(crate) async fn run(shared: Arc<Shared>, mut connection: Option<Connection>)
             shared.tally().connections_abandoned += 1;
             return;
         }
-        tokio::time::sleep(back_off).await;
-        back_off = (back_off * 2).min(BACK_OFF_MAX);
+        if fruitless > 1 {
+            tokio::time::sleep(back_off).await;
+            back_off = (back_off * 2).min(BACK_OFF_MAX);
+        }
         if shared.turns.are_over() {
             return;
         }

@@ -7,14 +7,23 @@
 //! should have been made in that second (no *coordinated omission*).
 //!
 //! Timers of the runtime count whole milliseconds, which at 50,000 calls a second would start them in
-//! batches of 50. Spinning is exact but takes a core, which on a small machine is taken from the
-//! very server that is measured. So one [`metronome`] thread sleeps until the next call is due, by
-//! the kernel's own timer (exact to about 60 µs, its slack), and wakes the gate of each worker,
-//! which releases all calls due by then, each with its own intended time. Ticks are at least
-//! [`TICK_MIN`] apart, so above 10,000 calls a second a few calls share one. That delay, and that
-//! of a busy machine, is part of the latency and also reported by itself as the start delay, so
-//! that the load's own share can be told from the server's.
+//! batches of 50. So one [`metronome`] thread sleeps until the next call is due, by the kernel's own
+//! timer, and wakes the gate of each worker, which releases all calls due by then, each with its own
+//! intended time. Ticks are at least [`TICK_MIN`] apart, so above 10,000 calls a second a few calls
+//! share one. With [`Plan::spin`] the gate looks at the clock without pause instead. Measured on
+//! two cores, mutual TLS, an echo server in another process, 5,000 and 50,000 calls a second:
+//!
+//! | waiting by | start delay p50 | latency p50 | CPU of the load per call |
+//! |---|---|---|---|
+//! | the runtime's timer | 613 and 878 µs | 713 and 1,500 µs | 18 and 6 µs |
+//! | the metronome | 82 and 82 µs | 172 and 237 µs | 79 and 13 µs |
+//! | spinning | 3 and 1 µs | 84 and 43 µs | 200 and 20 µs: a whole core |
+//!
+//! Spinning is not the default since, on a small machine, that core is taken from the very server
+//! that is measured. Whatever delays a start is part of the latency, and reported by itself as the
+//! start delay, so that the load's own share can be told from the server's.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -176,6 +185,7 @@ pub(crate) struct Timetable {
     calls_per_second: f64,
     measured_from: u64,
     end: u64,
+    spin: bool,
 }
 
 impl Timetable {
@@ -184,7 +194,7 @@ impl Timetable {
         let measured_from = before(plan.warm_up);
         let by_time = before(plan.warm_up + plan.duration);
         let end = plan.calls.map_or(by_time, |calls| by_time.min(measured_from + calls));
-        Timetable { start: window.start, calls_per_second, measured_from, end }
+        Timetable { start: window.start, calls_per_second, measured_from, end, spin: plan.spin }
     }
 
     fn intended(&self, index: u64) -> Instant {
@@ -243,7 +253,12 @@ impl Schedule {
                 due += 1;
             }
             self.due.add_permits(due);
-            if next < self.timetable.end {
+            if next >= self.timetable.end {
+                break;
+            }
+            if self.timetable.spin {
+                tokio::task::yield_now().await;
+            } else {
                 self.gate.notified().await;
             }
         }
@@ -316,6 +331,7 @@ impl Schedule {
 
 /// Wakes the gates whenever a call is due, until the last is or `stop` is set.
 pub(crate) fn metronome(timetable: Timetable, gates: &[Arc<Notify>], stop: &AtomicBool) {
+    sleep_exactly();
     let mut now = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let last = timetable.end.saturating_sub(1);
@@ -330,5 +346,14 @@ pub(crate) fn metronome(timetable: Timetable, gates: &[Arc<Notify>], stop: &Atom
         if next == last && now >= wake {
             return;
         }
+    }
+}
+
+/// Takes the usual slack of 50 µs from the sleeps of this thread. Where the kernel declines, calls
+/// start that much later, and the start delay shows it.
+fn sleep_exactly() {
+    let thread = std::fs::read_link("/proc/thread-self").ok();
+    if let Some(id) = thread.as_deref().and_then(Path::file_name) {
+        let _ = std::fs::write(Path::new("/proc").join(id).join("timerslack_ns"), "1000");
     }
 }

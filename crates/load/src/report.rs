@@ -163,6 +163,7 @@ impl Report {
             "client_certificate": plan.tls.as_ref().is_some_and(|tls| tls.identity.is_some()),
             "mode": mode,
             "rate_per_second": rate,
+            "spin": plan.spin,
             "connections": plan.connections,
             "streams_per_connection": plan.streams,
             "threads": plan.threads_used(),

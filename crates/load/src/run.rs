@@ -212,6 +212,7 @@ impl Metronome {
     fn start(plan: &Plan, window: Window, gates: Vec<Arc<Notify>>) -> Result<Metronome, LoadError> {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = match plan.pace {
+            Pace::Open { .. } if plan.spin => None,
             Pace::Closed => None,
             Pace::Open { calls_per_second } => {
                 let timetable = Timetable::new(plan, calls_per_second, window);

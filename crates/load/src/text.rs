@@ -28,6 +28,10 @@ impl Report {
             }
             Pace::Open { calls_per_second } => format!("open loop at {calls_per_second}/s"),
         };
+        let pace = match plan.pace {
+            Pace::Open { .. } if plan.spin => format!("{pace}, spinning"),
+            Pace::Open { .. } | Pace::Closed => pace,
+        };
         let tls = match &plan.tls {
             None => "no TLS",
             Some(tls) if tls.identity.is_some() => "TLS 1.3, both sides with certificates",
@@ -37,7 +41,7 @@ impl Report {
         writeln!(f, "{} at {} ({tls})", plan.method, plan.address)?;
         writeln!(
             f,
-            "{pace}, {} × {}, {}, {} request, warm-up {}, window {}",
+            "{pace}, {} × {}, {}, request of {}, warm-up {}, window {}",
             counted(plan.connections, "connection"),
             counted(plan.streams, "stream"),
             counted(plan.threads_used(), "thread"),

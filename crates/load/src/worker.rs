@@ -27,6 +27,15 @@ pub(crate) enum News {
     Finished,
 }
 
+/// Tells that the worker has finished when it goes, also by an error, so that nobody waits for it.
+struct Farewell<'a>(&'a mpsc::Sender<News>);
+
+impl Drop for Farewell<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.send(News::Finished);
+    }
+}
+
 /// Connects, waits for the start signal, makes its calls, and returns what it counted.
 /// Without a start signal it ends at once.
 pub(crate) fn run(
@@ -35,6 +44,7 @@ pub(crate) fn run(
     news: &mpsc::Sender<News>,
     go: oneshot::Receiver<Go>,
 ) -> Result<Tally, LoadError> {
+    let farewell = Farewell(news);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shared = runtime.block_on(async {
         let tried = connect_all(&prepared, connections).await;
@@ -47,7 +57,7 @@ pub(crate) fn run(
         load(&shared, tried).await;
         Some(shared)
     });
-    let _ = news.send(News::Finished);
+    drop(farewell);
     // Calls still under way are dropped with the runtime, and count themselves as unfinished.
     drop(runtime);
     let Some(shared) = shared else { return Ok(Tally::default()) };

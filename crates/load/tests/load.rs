@@ -121,16 +121,19 @@ fn streams_of_messages_are_read_to_the_end() {
 
 #[test]
 fn open_loop_makes_every_call_of_its_schedule() {
-    let server = Server::start(None);
-    let mut plan = plan(&server, "Echo");
-    plan.threads = 2;
-    plan.pace = open(2_000.0);
-    plan.warm_up = Duration::from_millis(100);
-    plan.duration = Duration::from_millis(500);
-    let report = load::run(plan).unwrap();
-    assert_eq!((report.calls_warm_up, report.calls_ok()), (200, 1_000), "{report}");
-    assert_eq!(server.calls(), 1_200);
-    assert_eq!(report.start_delay.unwrap().calls, 1_000);
+    for spin in [false, true] {
+        let server = Server::start(None);
+        let mut plan = plan(&server, "Echo");
+        plan.threads = 2;
+        plan.pace = open(2_000.0);
+        plan.spin = spin;
+        plan.warm_up = Duration::from_millis(100);
+        plan.duration = Duration::from_millis(500);
+        let report = load::run(plan).unwrap();
+        assert_eq!((report.calls_warm_up, report.calls_ok()), (200, 1_000), "{report}");
+        assert_eq!(server.calls(), 1_200);
+        assert_eq!(report.start_delay.unwrap().calls, 1_000);
+    }
 }
 
 #[test]
@@ -315,6 +318,7 @@ fn json_keys_stay() {
         rate_per_second
         sample
         server_name
+        spin
         start_delay_us_max
         start_delay_us_mean
         start_delay_us_min
