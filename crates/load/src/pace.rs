@@ -2,16 +2,17 @@
 //!
 //! # How the schedule is kept
 //!
-//! Call number `i` is *intended* at `start + i / rate`, and its latency counts from there, whatever
-//! happened before it could start: a server that stalls for a second is charged with every call that
-//! should have been made in that second (no *coordinated omission*).
+//! Call number `i` is *intended* at `start + i / rate`, and its latency counts from there,
+//! whatever happened before it could start: a server that stalls for a second is charged with
+//! every call that should have been made in that second (no *coordinated omission*).
 //!
-//! Timers of the runtime count whole milliseconds, which at 50,000 calls a second would start them in
-//! batches of 50. So one [`metronome`] thread sleeps until the next call is due, by the kernel's own
-//! timer, and wakes the gate of each worker, which releases all calls due by then, each with its own
-//! intended time. Ticks are at least [`TICK_MIN`] apart, so above 10,000 calls a second a few calls
-//! share one. With [`Plan::spin`] the gate looks at the clock without pause instead. Measured on
-//! two cores, mutual TLS, an echo server in another process, 5,000 and 50,000 calls a second:
+//! Timers of the runtime count whole milliseconds, which at 50,000 calls a second would start
+//! them in batches of 50. So one [`metronome`] thread sleeps until the next call is due, by the
+//! kernel's own timer, and wakes the gate of each worker, which releases all calls due by then,
+//! each with its own intended time. Ticks are at least [`TICK_MIN`] apart, so above 10,000 calls
+//! a second a few calls share one. With [`Plan::spin`] the gate looks at the clock without pause
+//! instead. Measured on two cores, mutual TLS, an echo server in another process, 5,000 and
+//! 50,000 calls a second:
 //!
 //! | waiting by | start delay p50 | latency p50 | CPU of the load per call |
 //! |---|---|---|---|
@@ -20,8 +21,8 @@
 //! | spinning | 3 and 1 µs | 84 and 43 µs | 200 and 20 µs: a whole core |
 //!
 //! Spinning is not the default since, on a small machine, that core is taken from the very server
-//! that is measured. Whatever delays a start is part of the latency, and reported by itself as the
-//! start delay, so that the load's own share can be told from the server's.
+//! that is measured. Whatever delays a start is part of the latency, and reported by itself as
+//! the start delay, so that the load's own share can be told from the server's.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
