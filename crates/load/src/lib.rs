@@ -1,6 +1,6 @@
 //! Open-loop and closed-loop gRPC load over mutual TLS, percentiles free of coordinated omission.
 //!
-//! Describe the load in a [`Plan`], hand it to [`run`], print the [`Report`] or take its JSON.
+//! Describe the load in a [`Plan`], hand it to [`run()`], print the [`Report`] or take its JSON.
 //! Worker threads, each with its own single-threaded runtime, keep a fixed set of streams busy on
 //! each connection; there is no task per call and no lock that two threads want.
 //!

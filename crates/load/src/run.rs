@@ -45,7 +45,7 @@ pub fn run(plan: Plan) -> Result<Report, LoadError> {
     run_with_progress(plan, &mut |_| ())
 }
 
-/// As [`run`], and tells several times a second where it stands.
+/// As [`run()`], and tells several times a second where it stands.
 pub fn run_with_progress(
     plan: Plan,
     on_progress: &mut dyn FnMut(Progress),
