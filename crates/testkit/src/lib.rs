@@ -1,1 +1,9 @@
-//! Test certificate authority, stopped clock, echo node: what tests and the sandbox share.
+//! What tests and the sandbox share: a test certificate authority, a stopped clock, an echo node.
+
+mod authority;
+mod clock;
+#[cfg(feature = "echo")]
+pub mod echo;
+
+pub use authority::{Authority, Issued, Profile};
+pub use clock::StoppedClock;
