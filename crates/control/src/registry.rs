@@ -1,0 +1,152 @@
+//! Reads `registry/`: members, systems, nodes, purposes.
+
+use model::{CertificateDigest, Effect, MemberId, NodeId, PurposeCode, SystemId};
+use policy::source::{Member, Method, Node, Purpose, Service, System};
+
+use crate::draft::{Decoded, Draft};
+use crate::fields::{Fields, list, located, scalar, some};
+use crate::material;
+use crate::problem::{Report, quoted};
+use crate::scalar::{
+    Mismatch, agency_code, endpoint, host_name, identifier, method_name, service_name, text, word,
+};
+use crate::yaml::{self, Value};
+
+const KEYS: [&str; 4] = ["members", "systems", "nodes", "purposes"];
+const MEMBER_KEYS: [&str; 3] = ["id", "name", "parent"];
+const SYSTEM_KEYS: [&str; 4] = ["id", "name", "member", "certificates"];
+const CERTIFICATE_KEYS: [&str; 2] = ["file", "sha256"];
+const NODE_KEYS: [&str; 7] =
+    ["id", "name", "provider", "endpoints", "server_name", "authorities", "services"];
+const SERVICE_KEYS: [&str; 2] = ["name", "methods"];
+const METHOD_KEYS: [&str; 2] = ["name", "effect"];
+const PURPOSE_KEYS: [&str; 2] = ["code", "name"];
+const EFFECTS: [(&str, Effect); 2] = [("query", Effect::Query), ("update", Effect::Update)];
+
+/// Reads the root of a file of the registry.
+pub(crate) fn registry(root: &yaml::Node<'_>, draft: &mut Draft, report: &mut Report) {
+    let Some(fields) = Fields::of(root, &KEYS, report) else {
+        return draft.registry_is_partial();
+    };
+    if let Some(members) = fields.get("members") {
+        draft.members.extend(members, report, member);
+    }
+    if let Some(systems) = fields.get("systems") {
+        draft.systems.extend(systems, report, system);
+    }
+    if let Some(nodes) = fields.get("nodes") {
+        draft.nodes.extend(nodes, report, node);
+    }
+    if let Some(purposes) = fields.get("purposes") {
+        draft.purposes.extend(purposes, report, purpose);
+    }
+}
+
+fn member(item: &yaml::Node<'_>, report: &mut Report) -> Decoded<MemberId, Member> {
+    let Some(fields) = Fields::of(item, &MEMBER_KEYS, report) else { return Decoded::NOTHING };
+    let id = fields.required("id", located(scalar(agency_code)), report);
+    let name = fields.required("name", scalar(text), report).unwrap_or_default();
+    let parent = fields.optional("parent", scalar(identifier), report);
+    let object = id.as_ref().map(|(_, id): &(_, MemberId)| Member { id: id.clone(), name, parent });
+    Decoded { id, object }
+}
+
+fn purpose(item: &yaml::Node<'_>, report: &mut Report) -> Decoded<PurposeCode, Purpose> {
+    let Some(fields) = Fields::of(item, &PURPOSE_KEYS, report) else { return Decoded::NOTHING };
+    let code = fields.required("code", located(scalar(identifier)), report);
+    let name = fields.required("name", scalar(text), report).unwrap_or_default();
+    let object =
+        code.as_ref().map(|(_, code): &(_, PurposeCode)| Purpose { code: code.clone(), name });
+    Decoded { id: code, object }
+}
+
+fn system(item: &yaml::Node<'_>, report: &mut Report) -> Decoded<SystemId, System> {
+    let Some(fields) = Fields::of(item, &SYSTEM_KEYS, report) else { return Decoded::NOTHING };
+    let id = fields.required("id", located(scalar(identifier)), report);
+    let name = fields.required("name", scalar(text), report);
+    let member = fields.required("member", scalar(identifier), report);
+    let certificates = fields.required("certificates", list(certificate), report);
+    let object = || {
+        Some(System {
+            id: id.as_ref().map(|(_, id): &(_, SystemId)| id.clone())?,
+            name: name.unwrap_or_default(),
+            member: member?,
+            certificates: certificates.unwrap_or_default(),
+        })
+    };
+    let object = object();
+    Decoded { id, object }
+}
+
+fn certificate(node: &yaml::Node<'_>, report: &mut Report) -> Option<CertificateDigest> {
+    let fields = Fields::of(node, &CERTIFICATE_KEYS, report)?;
+    match (fields.get("file"), fields.get("sha256")) {
+        (Some(file), None) => material::digest(file, report),
+        (None, Some(digest)) => scalar(sha256)(digest, report),
+        (Some(_), Some(_)) => {
+            report.add(fields.at(), "both `file` and `sha256`", "one of them", None);
+            None
+        }
+        (None, None) => {
+            report.add(fields.at(), "neither `file` nor `sha256`", "one of them", None);
+            None
+        }
+    }
+}
+
+fn sha256(text: &str) -> Result<CertificateDigest, Mismatch> {
+    let hint = text.contains(':').then(|| "leave the colons out".to_owned());
+    let expected = "64 hexadecimal digits, the SHA-256 of the certificate in DER".to_owned();
+    text.parse().map_err(|_| Mismatch { expected, hint })
+}
+
+fn node(item: &yaml::Node<'_>, report: &mut Report) -> Decoded<NodeId, Node> {
+    let Some(fields) = Fields::of(item, &NODE_KEYS, report) else { return Decoded::NOTHING };
+    let id = fields.required("id", located(scalar(identifier)), report);
+    let name = fields.required("name", scalar(text), report);
+    let provider = fields.required("provider", scalar(identifier), report);
+    let endpoints = fields.required("endpoints", some(scalar(endpoint)), report);
+    let server_name = fields.optional("server_name", scalar(host_name), report);
+    let authorities = fields.optional("authorities", material::authorities, report);
+    let services = fields.required("services", some(service), report);
+    let object = || {
+        Some(Node {
+            id: id.as_ref().map(|(_, id): &(_, NodeId)| id.clone())?,
+            name: name.unwrap_or_default(),
+            provider: provider?,
+            services: services?,
+            endpoints: endpoints?,
+            authorities: authorities.unwrap_or_default().into(),
+            server_name,
+        })
+    };
+    let object = object();
+    Decoded { id, object }
+}
+
+fn service(node: &yaml::Node<'_>, report: &mut Report) -> Option<Service> {
+    let fields = Fields::of(node, &SERVICE_KEYS, report)?;
+    let name = fields.required("name", scalar(service_name), report);
+    let methods = fields.required("methods", some(located(method)), report)?;
+    for (number, (at, method)) in methods.iter().enumerate() {
+        if methods.iter().take(number).any(|(_, earlier)| earlier.name == method.name) {
+            let found = format!("method {} a second time", quoted(&method.name));
+            report.add(*at, found, "each method once", None);
+            return None;
+        }
+    }
+    Some(Service { name: name?, methods: methods.into_iter().map(|(_, method)| method).collect() })
+}
+
+/// A method as a mapping, or just its name. One without an effect counts as an update, which
+/// needs the stricter treatment.
+fn method(node: &yaml::Node<'_>, report: &mut Report) -> Option<Method> {
+    if let Value::Scalar(_) = &node.value {
+        let name = scalar(method_name)(node, report)?;
+        return Some(Method { name, effect: Effect::Update });
+    }
+    let fields = Fields::of(node, &METHOD_KEYS, report)?;
+    let name = fields.required("name", scalar(method_name), report);
+    let effect = fields.optional("effect", scalar(word(&EFFECTS)), report);
+    Some(Method { name: name?, effect: effect.unwrap_or(Effect::Update) })
+}

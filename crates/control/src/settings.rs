@@ -1,0 +1,107 @@
+//! The gateway's own settings: addresses, identity, ledger, limits.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::material::{Identity, RevocationList};
+
+/// What `gateway.yaml` says, with the files that it names read and checked. Paths are relative to
+/// where the process runs, no longer to the configuration folder.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Where consumers connect.
+    pub listen: SocketAddr,
+    /// How many threads carry calls; `None` for one per core.
+    pub workers: Option<NonZeroUsize>,
+    /// TLS towards consumers.
+    pub tls: Downstream,
+    /// TLS towards nodes.
+    pub upstream: Upstream,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Where the admin API listens, if it does.
+    pub admin: Option<SocketAddr>,
+    /// Where metrics and health are served, if they are.
+    pub metrics: Option<SocketAddr>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// TLS towards consumers.
+#[derive(Debug)]
+pub struct Downstream {
+    /// What the gateway proves itself with.
+    pub identity: Identity,
+    /// Authorities whose certificates may connect, in DER. At least one.
+    pub client_authorities: Vec<Vec<u8>>,
+    /// Certificates that no longer count. The snapshot holds their entries too.
+    pub revocation_lists: Vec<RevocationList>,
+}
+
+/// TLS towards nodes. The authorities that vouch for a node stand with the node.
+#[derive(Debug)]
+pub struct Upstream {
+    /// What the gateway proves itself with.
+    pub identity: Identity,
+}
+
+/// The ledger's settings. What is `None` is left to the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Its folder; it may not exist yet.
+    pub directory: PathBuf,
+    /// Its name in checkpoints and signatures.
+    pub origin: String,
+    /// The file of the Ed25519 key that signs checkpoints (PKCS#8, PEM). Never inside the folder.
+    pub key: PathBuf,
+    /// Bytes of a segment before the next one begins.
+    pub segment_size: Option<u64>,
+    /// Most entries that wait to become durable.
+    pub pending_entries_max: Option<usize>,
+    /// Time between two checkpoints.
+    pub checkpoint_interval: Option<Duration>,
+}
+
+/// Bounds on what the gateway takes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of consumers, over all workers.
+    pub connections_max: usize,
+    /// Streams at once on one connection.
+    pub streams_per_connection_max: u32,
+    /// Calls at once, over all workers.
+    pub calls_in_flight_max: usize,
+    /// Bytes of one header block.
+    pub header_size_max: u32,
+    /// Time for a TLS handshake.
+    pub handshake_time_max: Duration,
+    /// Time that a connection may stand without a call.
+    pub idle_time_max: Duration,
+    /// Longest deadline, and the deadline of calls that state none.
+    pub deadline_max: Duration,
+    /// Time for calls to end when the gateway stops.
+    pub drain_time_max: Duration,
+    /// Time to connect to an endpoint.
+    pub connect_time_max: Duration,
+    /// Connections per worker and endpoint.
+    pub upstream_connections_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            streams_per_connection_max: 256,
+            calls_in_flight_max: 10_000,
+            header_size_max: 16 << 10,
+            handshake_time_max: Duration::from_secs(10),
+            idle_time_max: Duration::from_mins(10),
+            deadline_max: Duration::from_hours(1),
+            drain_time_max: Duration::from_secs(30),
+            connect_time_max: Duration::from_secs(5),
+            upstream_connections_max: 4,
+        }
+    }
+}
