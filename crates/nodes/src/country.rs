@@ -267,7 +267,7 @@ impl Files {
         self.each(|kind, file| {
             progress(Progress::Indexing(kind));
             file.execute_batch(indexes(kind))?;
-            file.execute_batch("COMMIT; ANALYZE; PRAGMA journal_mode = DELETE")
+            file.execute_batch("COMMIT; ANALYZE")
         })?;
         let dir = self.dir.clone();
         drop(self);

@@ -10,7 +10,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 use tracing::error;
 
@@ -66,6 +66,8 @@ struct Shared {
     writer: Mutex<Connection>,
     /// One permit: writers queue here and not on blocking threads.
     writing: Arc<Semaphore>,
+    /// Counts the transactions committed.
+    commits: watch::Sender<u64>,
 }
 
 impl Database {
@@ -85,6 +87,7 @@ impl Database {
             reading: Arc::new(Semaphore::new(count)),
             writer: Mutex::new(writer),
             writing: Arc::new(Semaphore::new(1)),
+            commits: watch::Sender::new(0),
         })))
     }
 
@@ -118,14 +121,20 @@ impl Database {
         let shared = Arc::clone(&self.0);
         run(move || {
             let mut writer = shared.writer.lock();
-            let transaction =
-                writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let outcome = change(&transaction)?;
             transaction.commit()?;
+            // Here and not with the caller, who may have gone away by now.
+            shared.commits.send_modify(|commits| *commits += 1);
             drop(permit);
             Ok(outcome)
         })
         .await
+    }
+
+    /// Changes after each commit; what was committed is then to be seen by reads.
+    pub(crate) fn commits(&self) -> watch::Receiver<u64> {
+        self.0.commits.subscribe()
     }
 }
 

@@ -18,7 +18,7 @@ type Item = Result<CivilServantChange, Status>;
 
 pub(super) struct Feed {
     pub(super) database: Database,
-    pub(super) written: watch::Receiver<u64>,
+    pub(super) commits: watch::Receiver<u64>,
     pub(super) closing: watch::Receiver<bool>,
     pub(super) request: WatchChangesRequest,
 }
@@ -41,7 +41,7 @@ impl Feed {
         let mut after = self.request.after_sequence;
         loop {
             // Marked as seen before reading: what is written meanwhile wakes the wait below.
-            self.written.mark_unchanged();
+            self.commits.mark_unchanged();
             let records = self.request.include_profiles;
             let query = move |db: &_| store::changes(db, after, records, PAGE);
             let page = self.database.read(query).await?;
@@ -65,7 +65,7 @@ impl Feed {
     /// Waits for another change; false when the client is gone.
     async fn wait(&mut self, sender: &mpsc::Sender<Item>) -> Result<bool, Status> {
         tokio::select! {
-            changed = self.written.changed() => Ok(changed.is_ok()),
+            changed = self.commits.changed() => Ok(changed.is_ok()),
             () = sender.closed() => Ok(false),
             _ = self.closing.wait_for(|closing| *closing) => {
                 Err(Status::unavailable("the node is shutting down; resume after the last change"))

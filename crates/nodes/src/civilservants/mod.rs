@@ -1,7 +1,5 @@
 //! The node of the national database of civil servants.
 
-use std::sync::Arc;
-
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -19,15 +17,12 @@ pub(crate) fn service(
     database: Database,
     closing: watch::Receiver<bool>,
 ) -> CivilServantServiceServer<CivilServants> {
-    let written = Arc::new(watch::Sender::new(0));
-    CivilServantServiceServer::new(CivilServants { database, written, closing })
+    CivilServantServiceServer::new(CivilServants { database, closing })
 }
 
 pub(crate) struct CivilServants {
     database: Database,
-    /// The highest sequence number written since the start. Wakes the feeds that follow; they
-    /// read the changes themselves from the database.
-    written: Arc<watch::Sender<u64>>,
+    /// True when the node is about to stop.
     closing: watch::Receiver<bool>,
 }
 
@@ -91,16 +86,9 @@ impl CivilServantService for CivilServants {
         request: Request<wire::SubmitChangeRequest>,
     ) -> Result<Response<wire::SubmitChangeResponse>, Status> {
         let submission = submit::Submission::parse(request.into_inner())?;
-        let written = Arc::clone(&self.written);
         let outcome = self.database.write(move |db| submission.carry_out(db)).await?;
         let mut answer = outcome.answer?;
         answer.repeated_transaction = outcome.repeated;
-        // A change may be announced after a later one; the higher number is the one that counts.
-        written.send_if_modified(|latest| {
-            let higher = answer.sequence > *latest;
-            *latest = answer.sequence.max(*latest);
-            higher
-        });
         Ok(Response::new(answer))
     }
 
@@ -120,7 +108,7 @@ impl CivilServantService for CivilServants {
         }
         let feed = feed::Feed {
             database: self.database.clone(),
-            written: self.written.subscribe(),
+            commits: self.database.commits(),
             closing: self.closing.clone(),
             request,
         };

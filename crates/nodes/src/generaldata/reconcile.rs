@@ -46,7 +46,8 @@ async fn run(
             None => scope.insert(Scope::parse(first)?).clone(),
         };
         // The items before a malformed one are answered before the stream ends.
-        let bad = batch.iter().enumerate().find_map(|(at, item)| Some((at, scope.check(item).err()?)));
+        let bad =
+            batch.iter().enumerate().find_map(|(at, item)| Some((at, scope.check(item).err()?)));
         let sound = bad.as_ref().map_or(batch.len(), |(at, _)| *at);
         let answers = database.read(move |db| compare(db, &scope, &batch, sound)).await?;
         for answer in answers {

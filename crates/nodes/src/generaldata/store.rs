@@ -74,8 +74,7 @@ pub(crate) fn store(db: &Connection, record: &NewRecord<'_>) -> Result<Stored, S
             return Ok(Stored::Stale(standing.version));
         }
         Some(standing) if standing.version == record.version => {
-            let same =
-                standing.digest == digest.as_slice() && standing.deleted == record.deleted;
+            let same = standing.digest == digest.as_slice() && standing.deleted == record.deleted;
             return Ok(if same { Stored::Accepted } else { Stored::Conflict });
         }
         _ => {}

@@ -43,10 +43,7 @@ pub(crate) fn insert(
     Ok(())
 }
 
-pub(crate) fn find(
-    db: &Connection,
-    number: PersonalNumber,
-) -> Result<Option<Insured>, StoreError> {
+pub(crate) fn find(db: &Connection, number: PersonalNumber) -> Result<Option<Insured>, StoreError> {
     let mut statement =
         db.prepare_cached("SELECT full_name, born, history FROM insured WHERE number = ?1")?;
     let row = statement

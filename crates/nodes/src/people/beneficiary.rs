@@ -52,7 +52,7 @@ fn group(random: &mut Random, age: i32) -> Option<&'static Group> {
     match age {
         ..16 if drawn < 4 => Some(&ORPHAN),
         75.. if drawn < 400 => Some(&OLD_AGE),
-        60.. if drawn < 450 && drawn >= 400 => Some(&MERIT),
+        60.. if (400..450).contains(&drawn) => Some(&MERIT),
         _ if drawn >= 990 => Some(&DISABILITY),
         _ => None,
     }

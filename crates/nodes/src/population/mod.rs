@@ -168,8 +168,10 @@ fn member_claims(
         if !seen.insert(number) {
             return Err(input::invalid(&field("personal_number"), "listed once"));
         }
-        if matches!(member.relationship(), wire::Relationship::Unspecified | wire::Relationship::Head)
-        {
+        if matches!(
+            member.relationship(),
+            wire::Relationship::Unspecified | wire::Relationship::Head
+        ) {
             return Err(input::invalid(&field("relationship"), "a relationship to the head"));
         }
         let name = PersonName::parse(&field("full_name"), &member.full_name)?;

@@ -92,10 +92,7 @@ pub(crate) fn insert(
     Ok(())
 }
 
-pub(crate) fn known(
-    db: &Connection,
-    number: PersonalNumber,
-) -> Result<Option<Known>, StoreError> {
+pub(crate) fn known(db: &Connection, number: PersonalNumber) -> Result<Option<Known>, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT number, household, full_name, born, relationship, life_status FROM person \
          WHERE number = ?1",

@@ -32,12 +32,10 @@ impl SocialSecurityService for SocialSecurity {
         let found =
             found.filter(|found| name.matches(&found.full_name) && found.birth_date == born);
         match found {
-            Some(found) => Ok(Response::new(wire::GetBeneficiaryStatusResponse {
-                beneficiary: Some(found),
-            })),
-            None => {
-                Err(Status::not_found("no beneficiary has this number, name and birth date"))
+            Some(found) => {
+                Ok(Response::new(wire::GetBeneficiaryStatusResponse { beneficiary: Some(found) }))
             }
+            None => Err(Status::not_found("no beneficiary has this number, name and birth date")),
         }
     }
 

@@ -78,8 +78,8 @@ impl Submission {
     }
 
     fn check(&self, record: &wire::Beneficiary) -> Result<(), Refused> {
-        let same = self.name.matches(&record.full_name)
-            && record.birth_date == self.request.birth_date;
+        let same =
+            self.name.matches(&record.full_name) && record.birth_date == self.request.birth_date;
         if !same {
             let message = "the name or birth date contradicts the record that stands";
             return Err(Refused::new(Code::FailedPrecondition, message));
@@ -98,7 +98,8 @@ fn check_benefit(benefit: &wire::Benefit) -> Result<(), Status> {
     input::date("benefit.decision_date", &benefit.decision_date)?;
     input::digits("benefit.deciding_commune", &benefit.deciding_commune, COMMUNE_DIGITS)?;
     let start = input::date("benefit.start_date", &benefit.start_date)?;
-    if !benefit.stop_date.is_empty() && input::date("benefit.stop_date", &benefit.stop_date)? < start
+    if !benefit.stop_date.is_empty()
+        && input::date("benefit.stop_date", &benefit.stop_date)? < start
     {
         return Err(input::invalid("benefit.stop_date", "no earlier than `benefit.start_date`"));
     }
