@@ -1,5 +1,6 @@
 //! Reads `agreements/` and `routes.yaml`.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -66,8 +67,7 @@ fn agreement(item: &Node<'_>, report: &mut Report) -> Decoded<AgreementId, Agree
     let legal_basis = fields.required("legal_basis", scalar(text), report);
     let mode = fields.required("mode", scalar(word(&MODES)), report);
     let state = fields.required("state", scalar(word(&STATES)), report);
-    let valid_from = fields.required("valid_from", scalar(from_moment), report);
-    let valid_until = fields.required("valid_until", scalar(until_moment), report);
+    let (valid_from, valid_until) = validity(&fields, report);
     let quota = fields.optional("quota", list(quota), report);
     // What no reference depends on has a stand-in, so that references are checked all the same.
     let object = || {
@@ -80,14 +80,30 @@ fn agreement(item: &Node<'_>, report: &mut Report) -> Decoded<AgreementId, Agree
             purposes: purposes?,
             legal_basis: legal_basis.unwrap_or_default(),
             mode: mode.unwrap_or(Mode::ByAgreement),
-            valid_from: valid_from.unwrap_or_default(),
-            valid_until: valid_until.unwrap_or(Timestamp::MAX),
+            valid_from,
+            valid_until,
             state: state.unwrap_or(State::Draft),
             quota: quota.unwrap_or_default(),
         })
     };
     let object = object();
     Decoded { id, object }
+}
+
+/// From when until when. Stands in with all time for what could not be read.
+fn validity(fields: &Fields<'_, '_>, report: &mut Report) -> (Timestamp, Timestamp) {
+    let from = fields.required("valid_from", scalar(from_moment), report);
+    let until = fields.required("valid_until", located(scalar(until_moment)), report);
+    match (from, until) {
+        (Some(from), Some((at, until))) if until <= from => {
+            report.add(at, "an end before the start", "a time after `valid_from`", None);
+            (Timestamp::default(), Timestamp::MAX)
+        }
+        (from, until) => {
+            let until = until.map(|(_, until)| until);
+            (from.unwrap_or_default(), until.unwrap_or(Timestamp::MAX))
+        }
+    }
 }
 
 fn consumer(node: &Node<'_>, report: &mut Report) -> Option<Consumer> {
@@ -133,12 +149,10 @@ fn quota(node: &Node<'_>, report: &mut Report) -> Option<Quota> {
 pub(crate) fn routes(root: &Node<'_>, draft: &mut Draft, report: &mut Report) {
     let Some(fields) = Fields::of(root, &["routes"], report) else { return };
     let Some(list) = fields.get("routes").and_then(|list| items(list, report)) else { return };
+    let mut ruled = HashSet::new();
     for (item, number) in list.iter().zip(0..) {
         let Some(rule) = route(item, report) else { continue };
-        let same = |earlier: &RouteRule| {
-            (&earlier.service, &earlier.method) == (&rule.service, &rule.method)
-        };
-        if draft.routes.iter().any(|(_, earlier)| same(earlier)) {
+        if !ruled.insert((rule.service.clone(), rule.method.clone())) {
             let expected = "one rule for each service or method";
             report.add(item.at, "a second rule for the same calls", expected, None);
             continue;

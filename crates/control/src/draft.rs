@@ -145,6 +145,11 @@ impl Draft {
         self.purposes.partial = true;
     }
 
+    /// Whether references cannot be told apart from references to what could not be read.
+    fn nothing_is_certain(&self) -> bool {
+        self.members.partial && self.systems.partial && self.nodes.partial && self.purposes.partial
+    }
+
     /// Adds the rule at `item` of the list of routes.
     pub(crate) fn add_route(
         &mut self,
@@ -175,8 +180,13 @@ impl Draft {
         }
     }
 
-    /// Moves the objects into a source, in an order that does not depend on files.
+    /// Moves the objects into a source, in an order that does not depend on files. Leaves the
+    /// agreements out where all that could be said about them would be consequences: looking for
+    /// what each reference may mean takes its time.
     pub(crate) fn take_source(&mut self, revision: RevisionId) -> Source {
+        if self.nothing_is_certain() {
+            self.agreements.rows.clear();
+        }
         Source {
             revision,
             members: self.members.take(|member| member.id.clone()),

@@ -133,7 +133,7 @@ impl<'n, 'a> Fields<'n, 'a> {
             return read(node, report);
         }
         if !self.meant.iter().any(|meant| meant == key) {
-            report.add(self.at, format!("no key `{key}`"), "one", None);
+            report.add(self.at, format!("a mapping without `{key}`"), format!("key `{key}`"), None);
         }
         None
     }

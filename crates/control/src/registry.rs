@@ -1,5 +1,7 @@
 //! Reads `registry/`: members, systems, nodes, purposes.
 
+use std::collections::HashSet;
+
 use model::{CertificateDigest, Effect, MemberId, NodeId, PurposeCode, SystemId};
 use policy::source::{Member, Method, Node, Purpose, Service, System};
 
@@ -128,8 +130,9 @@ fn service(node: &yaml::Node<'_>, report: &mut Report) -> Option<Service> {
     let fields = Fields::of(node, &SERVICE_KEYS, report)?;
     let name = fields.required("name", scalar(service_name), report);
     let methods = fields.required("methods", some(located(method)), report)?;
-    for (number, (at, method)) in methods.iter().enumerate() {
-        if methods.iter().take(number).any(|(_, earlier)| earlier.name == method.name) {
+    let mut names = HashSet::new();
+    for (at, method) in &methods {
+        if !names.insert(&method.name) {
             let found = format!("method {} a second time", quoted(&method.name));
             report.add(*at, found, "each method once", None);
             return None;

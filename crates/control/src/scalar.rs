@@ -154,22 +154,23 @@ pub(crate) fn duration(
     move |text| {
         let millis = |d: &Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let bounds = millis(bounds.start())..=millis(bounds.end());
-        quantity(text, &DURATION_UNITS, &bounds, "duration", "s").map(Duration::from_millis)
+        quantity(text, &DURATION_UNITS, &bounds, "duration", SECOND).map(Duration::from_millis)
     }
 }
 
 /// A number of bytes within bounds: a whole number and `B`, `KiB`, `MiB` or `GiB`.
 pub(crate) fn size(bounds: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, Mismatch> {
-    move |text| quantity(text, &SIZE_UNITS, &bounds, "size", "KiB")
+    move |text| quantity(text, &SIZE_UNITS, &bounds, "size", 1)
 }
 
-/// A whole number and a unit, in the smallest unit. `usual` is the unit that a hint suggests.
+/// A whole number and a unit, in the smallest unit. `usual` is what a number without a unit
+/// likely counts.
 fn quantity(
     text: &str,
     units: &[(&str, u64)],
     bounds: &RangeInclusive<u64>,
     kind: &str,
-    usual: &str,
+    usual: u64,
 ) -> Result<u64, Mismatch> {
     let shown = |n: u64| {
         let fits = units.iter().find(|(_, unit)| n.is_multiple_of(*unit));
@@ -182,7 +183,10 @@ fn quantity(
     let Some((_, unit)) = units.iter().find(|(unit, _)| *unit == name) else {
         let names: Vec<&str> = units.iter().rev().map(|(name, _)| *name).collect();
         return match name.is_empty() {
-            true => mismatch_with(expected, format!("add a unit: `{number}{usual}`")),
+            true => {
+                let meant = shown(number.saturating_mul(usual));
+                mismatch_with(expected, format!("add a unit: `{meant}`"))
+            }
             false => mismatch_with(expected, format!("the units are {}", alternatives(&names))),
         };
     };
@@ -192,7 +196,7 @@ fn quantity(
 
 /// When something begins: a date means its first moment in Vietnam.
 pub(crate) fn from_moment(text: &str) -> Result<Timestamp, Mismatch> {
-    moment(text, |date| Some(date))
+    moment(text, Some)
 }
 
 /// Just after something ends: a date means that the whole day in Vietnam still counts.
@@ -309,6 +313,7 @@ mod tests {
         let size = size(1..=1 << 30);
         assert_eq!(size("16KiB"), Ok(16 << 10));
         assert_eq!(size("512B"), Ok(512));
+        assert_eq!(size("16384").unwrap_err().hint.unwrap(), "add a unit: `16KiB`");
         let wrong = size("4MB").unwrap_err();
         assert_eq!(wrong.expected, "a size from 1B to 1GiB");
         assert_eq!(wrong.hint.unwrap(), "the units are `B`, `KiB`, `MiB` or `GiB`");
@@ -335,11 +340,11 @@ mod tests {
     fn members_have_the_codes_of_their_kind() {
         let code = agency_code::<MemberId>;
         let good =
-            ["G09", "H01.05.2A", "Z01", "Z99.ABC1", "0100109106", "0100109106001", "G09.05.1"];
+            ["G09", "H01.05.2A", "Z01", "Z99.ABC1", "0101234567", "0101234567001", "G09.05.1"];
         for text in good {
             assert_eq!(code(text).unwrap().as_str(), text);
         }
-        let bad = ["", "g09", "G9", "G09.", "G09..1", "G09.a", "Z00", "Z1", "010010910", "AB1"];
+        let bad = ["", "g09", "G9", "G09.", "G09..1", "G09.a", "Z00", "Z1", "010123456", "AB1"];
         for text in bad {
             assert!(code(text).is_err(), "{text}");
         }

@@ -110,9 +110,9 @@ fn malformed(text: &str, error: &ScanError, report: &mut Report) -> Reported {
     let at = position(*error.marker());
     let before = usize::try_from(at.line).unwrap_or(usize::MAX).saturating_sub(1);
     // The scanner may stop at the line after the one that it stumbled over.
-    let near = text.lines().skip(before.saturating_sub(1)).take(2);
+    let mut near = text.lines().skip(before.saturating_sub(1)).take(2);
     let indent = |line: &str| line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t');
-    let tab = near.map(indent).any(|tab| tab);
+    let tab = near.any(indent);
     let hint = tab.then(|| "indent with spaces, YAML takes no tabs".to_owned());
     report.add(at, format!("malformed YAML ({})", error.info()), "YAML 1.2", hint)
 }

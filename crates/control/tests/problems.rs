@@ -27,193 +27,369 @@ fn check_agreement(from: &str, to: &str, expected: Expect) {
 
 #[test]
 fn the_fixture_is_good() {
-    check_files(&[], &expect![[r#"
-        good
-    "#]]);
+    check_files(
+        &[],
+        &expect![[r#"
+            good
+        "#]],
+    );
 }
 
 #[test]
 fn unknown_keys() {
-    check_registry("members: [{id: G09, name: Bộ Nội vụ, partent: G01}]", expect![[r#"
-        registry/all.yaml:1:38: found unknown key `partent`, expected `id`, `name` or `parent`; did you mean `parent`?
-    "#]]);
-    check_registry("member: []", expect![[r#"
-        registry/all.yaml:1:1: found unknown key `member`, expected `members`, `systems`, `nodes` or `purposes`; did you mean `members`?
-    "#]]);
-    check_registry("systens: []", expect![[r#"
-        registry/all.yaml:1:1: found unknown key `systens`, expected `members`, `systems`, `nodes` or `purposes`; did you mean `systems`?
-    "#]]);
-    check_agreement("legal_basis", "legal_bais", expect![[r#"
-        agreements/all.yaml:8:5: found unknown key `legal_bais`, expected `id`, `consumer`, `node`, `service`, `methods`, `purposes`, `legal_basis`, `mode`, `state`, `valid_from`, `valid_until` or `quota`; did you mean `legal_basis`?
-    "#]]);
-    check_gateway("listen:", "zzz: 1\nlisten:", expect![[r#"
-        gateway.yaml:1:1: found unknown key `zzz`, expected `listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics` or `limits`
-    "#]]);
-    check_gateway("ledger:\n", "limits: {conections_max: 1}\nledger:\n", expect![[r#"
-        gateway.yaml:10:10: found unknown key `conections_max`, expected `connections_max`, `streams_per_connection_max`, `calls_in_flight_max`, `header_size_max`, `handshake_time_max`, `idle_time_max`, `deadline_max`, `drain_time_max`, `connect_time_max` or `upstream_connections_max`; did you mean `connections_max`?
-    "#]]);
+    check_registry(
+        "members: [{id: G09, name: Bộ Nội vụ, partent: G01}]",
+        expect![[r#"
+            registry/all.yaml:1:38: found unknown key `partent`, expected `id`, `name` or `parent`; did you mean `parent`?
+        "#]],
+    );
+    check_registry(
+        "member: []",
+        expect![[r#"
+            registry/all.yaml:1:1: found unknown key `member`, expected `members`, `systems`, `nodes` or `purposes`; did you mean `members`?
+        "#]],
+    );
+    check_registry(
+        "systens: []",
+        expect![[r#"
+            registry/all.yaml:1:1: found unknown key `systens`, expected `members`, `systems`, `nodes` or `purposes`; did you mean `systems`?
+        "#]],
+    );
+    check_agreement(
+        "legal_basis",
+        "legal_bais",
+        expect![[r#"
+            agreements/all.yaml:8:5: found unknown key `legal_bais`, expected `id`, `consumer`, `node`, `service`, `methods`, `purposes`, `legal_basis`, `mode`, `state`, `valid_from`, `valid_until` or `quota`; did you mean `legal_basis`?
+        "#]],
+    );
+    check_gateway(
+        "listen:",
+        "zzz: 1\nlisten:",
+        expect![[r#"
+            gateway.yaml:1:1: found unknown key `zzz`, expected `listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics` or `limits`
+        "#]],
+    );
+    check_gateway(
+        "ledger:\n",
+        "limits: {conections_max: 1}\nledger:\n",
+        expect![[r#"
+            gateway.yaml:10:10: found unknown key `conections_max`, expected `connections_max`, `streams_per_connection_max`, `calls_in_flight_max`, `header_size_max`, `handshake_time_max`, `idle_time_max`, `deadline_max`, `drain_time_max`, `connect_time_max` or `upstream_connections_max`; did you mean `connections_max`?
+        "#]],
+    );
 }
 
 #[test]
 fn missing_keys() {
-    check_registry("members: [{name: Bộ Nội vụ}]", expect![[r#"
-        registry/all.yaml:1:11: found no key `id`, expected one
-    "#]]);
-    check_registry("purposes: [{}]", expect![[r#"
-        registry/all.yaml:1:12: found no key `code`, expected one
-        registry/all.yaml:1:12: found no key `name`, expected one
-    "#]]);
-    check_agreement("    valid_until: 2027-12-31\n", "", expect![[r#"
-        agreements/all.yaml:2:5: found no key `valid_until`, expected one
-    "#]]);
-    check_files(&[("gateway.yaml", "")], &expect![[r#"
-        gateway.yaml:1:1: found an empty file, expected the gateway's settings
-    "#]]);
-    check_files(&[("gateway.yaml", "listen: 0.0.0.0:1")], &expect![[r#"
-        gateway.yaml:1:1: found no key `ledger`, expected one
-        gateway.yaml:1:1: found no key `tls`, expected one
-        gateway.yaml:1:1: found no key `upstream`, expected one
-    "#]]);
+    check_registry(
+        "members: [{name: Bộ Nội vụ}]",
+        expect![[r#"
+            registry/all.yaml:1:11: found a mapping without `id`, expected key `id`
+        "#]],
+    );
+    check_registry(
+        "purposes: [{}]",
+        expect![[r#"
+            registry/all.yaml:1:12: found a mapping without `code`, expected key `code`
+            registry/all.yaml:1:12: found a mapping without `name`, expected key `name`
+        "#]],
+    );
+    check_agreement(
+        "    valid_until: 2027-12-31\n",
+        "",
+        expect![[r#"
+            agreements/all.yaml:2:5: found a mapping without `valid_until`, expected key `valid_until`
+        "#]],
+    );
+    check_files(
+        &[("gateway.yaml", "")],
+        &expect![[r#"
+            gateway.yaml:1:1: found an empty file, expected the gateway's settings
+        "#]],
+    );
+    check_files(
+        &[("gateway.yaml", "listen: 0.0.0.0:1")],
+        &expect![[r#"
+            gateway.yaml:1:1: found a mapping without `ledger`, expected key `ledger`
+            gateway.yaml:1:1: found a mapping without `tls`, expected key `tls`
+            gateway.yaml:1:1: found a mapping without `upstream`, expected key `upstream`
+        "#]],
+    );
 }
 
 #[test]
 fn duplicate_keys() {
-    check_registry("members: []\nmembers: []", expect![[r#"
-        registry/all.yaml:2:1: found key `members` a second time, expected each key once; the first stands in line 1
-    "#]]);
-    check_agreement("state: active", "state: active\n    state: ended", expect![[r#"
-        agreements/all.yaml:11:5: found key `state` a second time, expected each key once; the first stands in line 10
-    "#]]);
+    check_registry(
+        "members: []\nmembers: []",
+        expect![[r#"
+            registry/all.yaml:2:1: found key `members` a second time, expected each key once; the first stands in line 1
+        "#]],
+    );
+    check_agreement(
+        "state: active",
+        "state: active\n    state: ended",
+        expect![[r#"
+            agreements/all.yaml:11:5: found key `state` a second time, expected each key once; the first stands in line 10
+        "#]],
+    );
 }
 
 #[test]
 fn wrong_types() {
-    check_registry("members: {id: G09}", expect![[r#"
-        registry/all.yaml:1:10: found a mapping, expected a list
-    "#]]);
-    check_registry("members:", expect![[r#"
-        registry/all.yaml:1:8: found nothing, expected a list; write a value, or remove the key
-    "#]]);
-    check_registry("- members", expect![[r#"
-        registry/all.yaml:1:1: found a list, expected a mapping
-    "#]]);
-    check_registry("members: [G09]", expect![[r#"
-        registry/all.yaml:1:11: found `G09`, expected a mapping
-    "#]]);
-    check_registry("members: [{id: [G09], name: {a: b}}]", expect![[r#"
-        registry/all.yaml:1:16: found a list, expected a single value
-        registry/all.yaml:1:29: found a mapping, expected a single value
-    "#]]);
-    check_registry("members: [{id: G09, name: ~}]", expect![[r#"
-        registry/all.yaml:1:27: found nothing, expected a single value; write a value, or remove the key
-    "#]]);
-    check_registry("members: [{id: G09, name: '  '}]", expect![[r#"
-        registry/all.yaml:1:27: found `  `, expected text of 1 to 1024 bytes
-    "#]]);
-    check_registry("[a]: b", expect![[r#"
-        registry/all.yaml:1:1: found a key that is not a word, expected a word as key
-    "#]]);
+    check_registry(
+        "members: {id: G09}",
+        expect![[r#"
+            registry/all.yaml:1:10: found a mapping, expected a list
+        "#]],
+    );
+    check_registry(
+        "members:",
+        expect![[r#"
+            registry/all.yaml:1:8: found nothing, expected a list; write a value, or remove the key
+        "#]],
+    );
+    check_registry(
+        "- members",
+        expect![[r#"
+            registry/all.yaml:1:1: found a list, expected a mapping
+        "#]],
+    );
+    check_registry(
+        "members: [G09]",
+        expect![[r#"
+            registry/all.yaml:1:11: found `G09`, expected a mapping
+        "#]],
+    );
+    check_registry(
+        "members: [{id: [G09], name: {a: b}}]",
+        expect![[r#"
+            registry/all.yaml:1:16: found a list, expected a single value
+            registry/all.yaml:1:29: found a mapping, expected a single value
+        "#]],
+    );
+    check_registry(
+        "members: [{id: G09, name: ~}]",
+        expect![[r#"
+            registry/all.yaml:1:27: found nothing, expected a single value; write a value, or remove the key
+        "#]],
+    );
+    check_registry(
+        "members: [{id: G09, name: '  '}]",
+        expect![[r#"
+            registry/all.yaml:1:27: found `  `, expected text of 1 to 1024 bytes
+        "#]],
+    );
+    check_registry(
+        "[a]: b",
+        expect![[r#"
+            registry/all.yaml:1:1: found a key that is not a word, expected a word as key
+        "#]],
+    );
 }
 
 #[test]
 fn wrong_identifiers() {
-    check_registry("members: [{id: BNV, name: Bộ Nội vụ}]", expect![[r#"
-        registry/all.yaml:1:16: found `BNV`, expected an agency code such as `G09.05`, a code from `Z01` to `Z99`, or a business number of 10 or 13 digits; at most 35 characters
-    "#]]);
-    check_registry("members: [{id: g09.05, name: Bộ Nội vụ}]", expect![[r#"
-        registry/all.yaml:1:16: found `g09.05`, expected an agency code such as `G09.05`, a code from `Z01` to `Z99`, or a business number of 10 or 13 digits; at most 35 characters; did you mean `G09.05`?
-    "#]]);
-    check_registry("purposes: [{code: bổ nhiệm, name: Bổ nhiệm}]", expect![[r#"
-        registry/all.yaml:1:19: found `bổ nhiệm`, expected 1 to 64 letters, digits, `.`, `_` or `-`
-    "#]]);
+    check_registry(
+        "members: [{id: BNV, name: Bộ Nội vụ}]",
+        expect![[r#"
+            registry/all.yaml:1:16: found `BNV`, expected an agency code such as `G09.05`, a code from `Z01` to `Z99`, or a business number of 10 or 13 digits; at most 35 characters
+        "#]],
+    );
+    check_registry(
+        "members: [{id: g09.05, name: Bộ Nội vụ}]",
+        expect![[r#"
+            registry/all.yaml:1:16: found `g09.05`, expected an agency code such as `G09.05`, a code from `Z01` to `Z99`, or a business number of 10 or 13 digits; at most 35 characters; did you mean `G09.05`?
+        "#]],
+    );
+    check_registry(
+        "purposes: [{code: bổ nhiệm, name: Bổ nhiệm}]",
+        expect![[r#"
+            registry/all.yaml:1:19: found `bổ nhiệm`, expected 1 to 64 letters, digits, `.`, `_` or `-`
+        "#]],
+    );
 }
 
 #[test]
 fn durations_and_sizes() {
-    check_agreement("per: 1s", "per: 1", expect![[r#"
-        agreements/all.yaml:13:31: found `1`, expected a duration from 1ms to 366d; add a unit: `1s`
-    "#]]);
-    check_agreement("per: 1s", "per: 1 phút", expect![[r#"
-        agreements/all.yaml:13:31: found `1 phút`, expected a duration from 1ms to 366d; the units are `ms`, `s`, `m`, `h` or `d`
-    "#]]);
-    check_agreement("per: 1s", "per: 0s", expect![[r#"
-        agreements/all.yaml:13:31: found `0s`, expected a duration from 1ms to 366d
-    "#]]);
-    check_gateway("ledger:\n", "limits: {header_size_max: 16384}\nledger:\n", expect![[r#"
-        gateway.yaml:10:27: found `16384`, expected a size from 1KiB to 1MiB; add a unit: `16384KiB`
-    "#]]);
-    check_gateway("ledger:\n", "limits: {header_size_max: 16KB}\nledger:\n", expect![[r#"
-        gateway.yaml:10:27: found `16KB`, expected a size from 1KiB to 1MiB; the units are `B`, `KiB`, `MiB` or `GiB`
-    "#]]);
-    check_gateway("ledger:\n", "limits: {drain_time_max: 2h}\nledger:\n", expect![[r#"
-        gateway.yaml:10:26: found `2h`, expected a duration from 1ms to 1h
-    "#]]);
-    check_gateway("ledger:\n", "workers: 0\nledger:\n", expect![[r#"
-        gateway.yaml:10:10: found `0`, expected a whole number from 1 to 1024
-    "#]]);
+    check_agreement(
+        "per: 1s",
+        "per: 1",
+        expect![[r#"
+            agreements/all.yaml:13:31: found `1`, expected a duration from 1ms to 366d; add a unit: `1s`
+        "#]],
+    );
+    check_agreement(
+        "per: 1s",
+        "per: 1 phút",
+        expect![[r#"
+            agreements/all.yaml:13:31: found `1 phút`, expected a duration from 1ms to 366d; the units are `ms`, `s`, `m`, `h` or `d`
+        "#]],
+    );
+    check_agreement(
+        "per: 1s",
+        "per: 0s",
+        expect![[r#"
+            agreements/all.yaml:13:31: found `0s`, expected a duration from 1ms to 366d
+        "#]],
+    );
+    check_gateway(
+        "ledger:\n",
+        "limits: {header_size_max: 16384}\nledger:\n",
+        expect![[r#"
+            gateway.yaml:10:27: found `16384`, expected a size from 1KiB to 1MiB; add a unit: `16KiB`
+        "#]],
+    );
+    check_gateway(
+        "ledger:\n",
+        "limits: {header_size_max: 16KB}\nledger:\n",
+        expect![[r#"
+            gateway.yaml:10:27: found `16KB`, expected a size from 1KiB to 1MiB; the units are `B`, `KiB`, `MiB` or `GiB`
+        "#]],
+    );
+    check_gateway(
+        "ledger:\n",
+        "limits: {drain_time_max: 2h}\nledger:\n",
+        expect![[r#"
+            gateway.yaml:10:26: found `2h`, expected a duration from 1ms to 1h
+        "#]],
+    );
+    check_gateway(
+        "ledger:\n",
+        "workers: 0\nledger:\n",
+        expect![[r#"
+            gateway.yaml:10:10: found `0`, expected a whole number from 1 to 1024
+        "#]],
+    );
 }
 
 #[test]
 fn dates() {
-    check_agreement("2027-12-31", "31/12/2027", expect![[r#"
-        agreements/all.yaml:12:18: found `31/12/2027`, expected a date such as `2026-01-31`, or a time such as `2026-01-31T08:00:00+07:00`, since 1970; did you mean `2027-12-31`?
-    "#]]);
-    check_agreement("2027-12-31", "2027-02-30", expect![[r#"
-        agreements/all.yaml:12:18: found `2027-02-30`, expected a date such as `2026-01-31`, or a time such as `2026-01-31T08:00:00+07:00`, since 1970
-    "#]]);
-    check_agreement("2027-12-31", "2025-12-31", expect![[r#"
-        agreements/all.yaml:12:18: found 2025-12-31T17:00:00Z, not after the start, expected an end after the start of validity
-    "#]]);
-    check_agreement("2027-12-31", "2027-12-31T17:30:00+07:00", expect![[r#"
-        good
-    "#]]);
+    check_agreement(
+        "2027-12-31",
+        "31/12/2027",
+        expect![[r#"
+            agreements/all.yaml:12:18: found `31/12/2027`, expected a date such as `2026-01-31`, or a time such as `2026-01-31T08:00:00+07:00`, since 1970; did you mean `2027-12-31`?
+        "#]],
+    );
+    check_agreement(
+        "2027-12-31",
+        "2027-02-30",
+        expect![[r#"
+            agreements/all.yaml:12:18: found `2027-02-30`, expected a date such as `2026-01-31`, or a time such as `2026-01-31T08:00:00+07:00`, since 1970
+        "#]],
+    );
+    check_agreement(
+        "2027-12-31",
+        "2025-12-31",
+        expect![[r#"
+            agreements/all.yaml:12:18: found an end before the start, expected a time after `valid_from`
+        "#]],
+    );
+    check_agreement(
+        "2027-12-31",
+        "2027-12-31T17:30:00+07:00",
+        expect![[r#"
+            good
+        "#]],
+    );
 }
 
 #[test]
 fn closed_lists_of_words() {
-    check_agreement("by_default", "default", expect![[r#"
-        agreements/all.yaml:9:11: found `default`, expected `by_default` or `by_agreement`; did you mean `by_default`?
-    "#]]);
-    check_agreement("active", "actve", expect![[r#"
-        agreements/all.yaml:10:12: found `actve`, expected `draft`, `active`, `suspended` or `ended`; did you mean `active`?
-    "#]]);
-    check_agreement("[VerifyPerson]", "every", expect![[r#"
-        agreements/all.yaml:6:14: found `every`, expected `all`, or a list of method names
-    "#]]);
-    check_agreement("[VerifyPerson]", "[]", expect![[r#"
-        agreements/all.yaml:6:14: found an empty list, expected at least one item
-    "#]]);
-    check_agreement("{member: G09}", "{}", expect![[r#"
-        agreements/all.yaml:3:15: found neither `member` nor `system`, expected one of them
-    "#]]);
-    check_agreement("{member: G09}", "{member: G09, system: hrm}", expect![[r#"
-        agreements/all.yaml:3:15: found both `member` and `system`, expected one of them
-    "#]]);
-    check_agreement("{calls: 100, per: 1s}", "{calls: 100, per: 1s, burst: 0}", expect![[r#"
-        agreements/all.yaml:13:42: found `0`, expected a whole number from 1 to 4294967295
-    "#]]);
+    check_agreement(
+        "by_default",
+        "default",
+        expect![[r#"
+            agreements/all.yaml:9:11: found `default`, expected `by_default` or `by_agreement`; did you mean `by_default`?
+        "#]],
+    );
+    check_agreement(
+        "active",
+        "actve",
+        expect![[r#"
+            agreements/all.yaml:10:12: found `actve`, expected `draft`, `active`, `suspended` or `ended`; did you mean `active`?
+        "#]],
+    );
+    check_agreement(
+        "[VerifyPerson]",
+        "every",
+        expect![[r#"
+            agreements/all.yaml:6:14: found `every`, expected `all`, or a list of method names
+        "#]],
+    );
+    check_agreement(
+        "[VerifyPerson]",
+        "[]",
+        expect![[r#"
+            agreements/all.yaml:6:14: found an empty list, expected at least one item
+        "#]],
+    );
+    check_agreement(
+        "{member: G09}",
+        "{}",
+        expect![[r#"
+            agreements/all.yaml:3:15: found neither `member` nor `system`, expected one of them
+        "#]],
+    );
+    check_agreement(
+        "{member: G09}",
+        "{member: G09, system: hrm}",
+        expect![[r#"
+            agreements/all.yaml:3:15: found both `member` and `system`, expected one of them
+        "#]],
+    );
+    check_agreement(
+        "{calls: 100, per: 1s}",
+        "{calls: 100, per: 1s, burst: 0}",
+        expect![[r#"
+            agreements/all.yaml:13:42: found `0`, expected a whole number from 1 to 4294967295
+        "#]],
+    );
 }
 
 #[test]
 fn unknown_references() {
-    check_agreement("G09", "G10", expect![[r#"
-        agreements/all.yaml:3:24: found `G10`, expected a registered member
-    "#]]);
-    check_agreement("{member: G09}", "{system: hmr}", expect![[r#"
-        agreements/all.yaml:3:24: found `hmr`, expected a registered system
-    "#]]);
-    check_agreement("node: population", "node: popultion", expect![[r#"
-        agreements/all.yaml:4:11: found `popultion`, expected a registered node; did you mean `population`?
-    "#]]);
-    check_agreement("PopulationService", "PopulationServices", expect![[r#"
-        agreements/all.yaml:5:14: found `vn.population.v1.PopulationServices`, expected a registered service of node `population`; did you mean `vn.population.v1.PopulationService`?
-    "#]]);
-    check_agreement("[VerifyPerson]", "[LookUpPerson, VerifyPersons]", expect![[r#"
-        agreements/all.yaml:6:29: found `VerifyPersons`, expected a registered method of the service; did you mean `VerifyPerson`?
-    "#]]);
-    check_agreement("[appointment]", "[appointment, apointment]", expect![[r#"
-        agreements/all.yaml:7:29: found `apointment`, expected a registered purpose; did you mean `appointment`?
-    "#]]);
+    check_agreement(
+        "G09",
+        "G10",
+        expect![[r#"
+            agreements/all.yaml:3:24: found `G10`, expected a registered member
+        "#]],
+    );
+    check_agreement(
+        "{member: G09}",
+        "{system: hmr}",
+        expect![[r#"
+            agreements/all.yaml:3:24: found `hmr`, expected a registered system
+        "#]],
+    );
+    check_agreement(
+        "node: population",
+        "node: popultion",
+        expect![[r#"
+            agreements/all.yaml:4:11: found `popultion`, expected a registered node; did you mean `population`?
+        "#]],
+    );
+    check_agreement(
+        "PopulationService",
+        "PopulationServices",
+        expect![[r#"
+            agreements/all.yaml:5:14: found `vn.population.v1.PopulationServices`, expected a registered service of node `population`; did you mean `vn.population.v1.PopulationService`?
+        "#]],
+    );
+    check_agreement(
+        "[VerifyPerson]",
+        "[LookUpPerson, VerifyPersons]",
+        expect![[r#"
+            agreements/all.yaml:6:29: found `VerifyPersons`, expected a registered method of the service; did you mean `VerifyPerson`?
+        "#]],
+    );
+    check_agreement(
+        "[appointment]",
+        "[appointment, apointment]",
+        expect![[r#"
+            agreements/all.yaml:7:29: found `apointment`, expected a registered purpose; did you mean `appointment`?
+        "#]],
+    );
     check_registry(
         &REGISTRY.replace("parent: G09", "parent: G08").replace("member: G09.05", "member: X"),
         expect![[r#"
@@ -241,12 +417,18 @@ fn duplicate_ids() {
             registry/more.yaml:3:9: found `G09` a second time, expected one member with this id; the first stands at registry/all.yaml:3
         "#]],
     );
-    check_files(&[("agreements/more.yaml", AGREEMENTS)], &expect![[r#"
-        agreements/more.yaml:2:9: found `a1` a second time, expected one agreement with this id; the first stands at agreements/all.yaml:2
-    "#]]);
-    check_registry("purposes: [{code: a, name: A}, {code: a, name: B}]", expect![[r#"
-        registry/all.yaml:1:39: found `a` a second time, expected one purpose with this id; the first stands at registry/all.yaml:1
-    "#]]);
+    check_files(
+        &[("agreements/more.yaml", AGREEMENTS)],
+        &expect![[r#"
+            agreements/more.yaml:2:9: found `a1` a second time, expected one agreement with this id; the first stands at agreements/all.yaml:2
+        "#]],
+    );
+    check_registry(
+        "purposes: [{code: a, name: A}, {code: a, name: B}]",
+        expect![[r#"
+            registry/all.yaml:1:39: found `a` a second time, expected one purpose with this id; the first stands at registry/all.yaml:1
+        "#]],
+    );
 }
 
 #[test]
@@ -265,33 +447,46 @@ fn services_have_one_node_and_methods_one_place() {
     let service = "{name: a.B, methods: [C, C]}";
     let members = "members: [{id: G01, name: A}]\nnodes:\n";
     let twice = node.replace("ID", "x").replace('S', service);
-    check_registry(&format!("{members}- {twice}"), expect![[r#"
-        registry/all.yaml:3:91: found method `C` a second time, expected each method once
-    "#]]);
+    check_registry(
+        &format!("{members}- {twice}"),
+        expect![[r#"
+            registry/all.yaml:3:91: found method `C` a second time, expected each method once
+        "#]],
+    );
     let one = node.replace('S', "{name: a.B, methods: [C]}");
     let (x, y) = (one.replace("ID", "x"), one.replace("ID", "y"));
-    check_registry(&format!("{members}- {x}\n- {y}"), expect![[r#"
-        registry/all.yaml:4:66: found `a.B`, which another node offers already, expected a service with one authoritative node
-    "#]]);
+    check_registry(
+        &format!("{members}- {x}\n- {y}"),
+        expect![[r#"
+            registry/all.yaml:4:66: found `a.B`, which another node offers already, expected a service with one authoritative node
+        "#]],
+    );
 }
 
 #[test]
 fn what_refers_to_a_broken_object_is_not_reported() {
     // The node's provider is missing, and so is a purpose's code.
     let registry = REGISTRY.replace("    provider: G01\n", "").replace("{code: appointment, ", "{");
-    check_files(&[("registry/all.yaml", &registry)], &expect![[r#"
-        registry/all.yaml:11:5: found no key `provider`, expected one
-        registry/all.yaml:18:5: found no key `code`, expected one
-    "#]]);
+    check_files(
+        &[("registry/all.yaml", &registry)],
+        &expect![[r#"
+            registry/all.yaml:11:5: found a mapping without `provider`, expected key `provider`
+            registry/all.yaml:18:5: found a mapping without `code`, expected key `code`
+        "#]],
+    );
     // A whole file is malformed.
-    check_files(&[("registry/all.yaml", "members: [")], &expect![[r#"
-        registry/all.yaml:2:1: found malformed YAML (while parsing a node, did not find expected node content), expected YAML 1.2
-    "#]]);
+    check_files(
+        &[("registry/all.yaml", "members: [")],
+        &expect![[r#"
+            registry/all.yaml:2:1: found malformed YAML (while parsing a node, did not find expected node content), expected YAML 1.2
+        "#]],
+    );
     // Broken references are reported although other fields are broken.
     check_files(
-        &[("agreements/all.yaml", &AGREEMENTS.replace("2027-12-31", "?").replace("G09", "G10"))],
+        &[("agreements/all.yaml", &AGREEMENTS.replace("2027-12-31", "soon").replace("G09", "G10"))],
         &expect![[r#"
-            agreements/all.yaml:12:18: found malformed YAML (mapping keys are not allowed in this context), expected YAML 1.2
+            agreements/all.yaml:3:24: found `G10`, expected a registered member
+            agreements/all.yaml:12:18: found `soon`, expected a date such as `2026-01-31`, or a time such as `2026-01-31T08:00:00+07:00`, since 1970
         "#]],
     );
 }
@@ -309,59 +504,89 @@ fn several_problems_at_once_in_order() {
             agreements/all.yaml:10:12: found `on`, expected `draft`, `active`, `suspended` or `ended`
             gateway.yaml:1:9: found `localhost:8443`, expected an IP address and a port, such as `0.0.0.0:8443`
             registry/z.yaml:2:15: found unknown key `nme`, expected `code` or `name`; did you mean `name`?
-            registry/z.yaml:3:5: found no key `name`, expected one
+            registry/z.yaml:3:5: found a mapping without `name`, expected key `name`
         "#]],
     );
 }
 
 #[test]
 fn columns_count_characters() {
-    check_registry("members: [{name: Bộ Nội vụ, partent: ơ, id: G09}]", expect![[r#"
-        registry/all.yaml:1:29: found unknown key `partent`, expected `id`, `name` or `parent`; did you mean `parent`?
-    "#]]);
+    check_registry(
+        "members: [{name: Bộ Nội vụ, partent: ơ, id: G09}]",
+        expect![[r#"
+            registry/all.yaml:1:29: found unknown key `partent`, expected `id`, `name` or `parent`; did you mean `parent`?
+        "#]],
+    );
 }
 
 #[test]
 fn malformed_yaml() {
-    check_registry("members:\n\t- id: G09", expect![[r#"
-        registry/all.yaml:2:2: found malformed YAML (tabs disallowed within this context (block indentation)), expected YAML 1.2; indent with spaces, YAML takes no tabs
-    "#]]);
-    check_registry("members: [", expect![[r#"
-        registry/all.yaml:2:1: found malformed YAML (while parsing a node, did not find expected node content), expected YAML 1.2
-    "#]]);
-    check_registry("members: 'abc", expect![[r#"
-        registry/all.yaml:1:10: found malformed YAML (while scanning a quoted scalar, found unexpected end of stream), expected YAML 1.2
-    "#]]);
-    check_registry("a: b\n---\nc: d", expect![[r#"
-        registry/all.yaml:2:1: found a second YAML document, expected one document per file
-    "#]]);
-    check_registry("members: [{id: !x G09, name: !!str A}]", expect![[r#"
-        registry/all.yaml:1:16: found a YAML tag, expected a value without a tag
-        registry/all.yaml:1:30: found a YAML tag, expected a value without a tag
-    "#]]);
-    check_registry("members: !x []", expect![[r#"
-        registry/all.yaml:1:10: found a YAML tag, expected a value without a tag
-    "#]]);
+    check_registry(
+        "members:\n\t- id: G09",
+        expect![[r#"
+            registry/all.yaml:2:2: found malformed YAML (tabs disallowed within this context (block indentation)), expected YAML 1.2; indent with spaces, YAML takes no tabs
+        "#]],
+    );
+    check_registry(
+        "members: [",
+        expect![[r#"
+            registry/all.yaml:2:1: found malformed YAML (while parsing a node, did not find expected node content), expected YAML 1.2
+        "#]],
+    );
+    check_registry(
+        "members: 'abc",
+        expect![[r#"
+            registry/all.yaml:1:10: found malformed YAML (while scanning a quoted scalar, found unexpected end of stream), expected YAML 1.2
+        "#]],
+    );
+    check_registry(
+        "a: b\n---\nc: d",
+        expect![[r#"
+            registry/all.yaml:2:1: found a second YAML document, expected one document per file
+        "#]],
+    );
+    check_registry(
+        "members: [{id: !x G09, name: !!str A}]",
+        expect![[r#"
+            registry/all.yaml:1:16: found a YAML tag, expected a value without a tag
+            registry/all.yaml:1:30: found a YAML tag, expected a value without a tag
+        "#]],
+    );
+    check_registry(
+        "members: !x []",
+        expect![[r#"
+            registry/all.yaml:1:10: found a YAML tag, expected a value without a tag
+        "#]],
+    );
 }
 
 #[test]
 fn aliases_and_deep_nesting() {
-    check_registry("a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nmembers: *c", expect![[r#"
-        registry/all.yaml:1:1: found unknown key `a`, expected `members`, `systems`, `nodes` or `purposes`
-        registry/all.yaml:2:1: found unknown key `b`, expected `members`, `systems`, `nodes` or `purposes`
-        registry/all.yaml:2:8: found a YAML alias, expected the value itself; write the value out
-        registry/all.yaml:2:12: found a YAML alias, expected the value itself; write the value out
-        registry/all.yaml:3:1: found unknown key `c`, expected `members`, `systems`, `nodes` or `purposes`
-        registry/all.yaml:3:8: found a YAML alias, expected the value itself; write the value out
-        registry/all.yaml:3:12: found a YAML alias, expected the value itself; write the value out
-        registry/all.yaml:4:10: found a YAML alias, expected the value itself; write the value out
-    "#]]);
-    check_registry(&format!("members: {}", "[".repeat(1000)), expect![[r#"
-        registry/all.yaml:1:265: found malformed YAML (recursion limit exceeded), expected YAML 1.2
-    "#]]);
-    check_registry(&"- ".repeat(100_000), expect![[r#"
-        registry/all.yaml:1:33: found deeper nesting, expected at most 16 levels of nesting
-    "#]]);
+    check_registry(
+        "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nmembers: *c",
+        expect![[r#"
+            registry/all.yaml:1:1: found unknown key `a`, expected `members`, `systems`, `nodes` or `purposes`
+            registry/all.yaml:2:1: found unknown key `b`, expected `members`, `systems`, `nodes` or `purposes`
+            registry/all.yaml:2:8: found a YAML alias, expected the value itself; write the value out
+            registry/all.yaml:2:12: found a YAML alias, expected the value itself; write the value out
+            registry/all.yaml:3:1: found unknown key `c`, expected `members`, `systems`, `nodes` or `purposes`
+            registry/all.yaml:3:8: found a YAML alias, expected the value itself; write the value out
+            registry/all.yaml:3:12: found a YAML alias, expected the value itself; write the value out
+            registry/all.yaml:4:10: found a YAML alias, expected the value itself; write the value out
+        "#]],
+    );
+    check_registry(
+        &format!("members: {}", "[".repeat(1000)),
+        expect![[r#"
+            registry/all.yaml:1:265: found malformed YAML (recursion limit exceeded), expected YAML 1.2
+        "#]],
+    );
+    check_registry(
+        &"- ".repeat(100_000),
+        expect![[r#"
+            registry/all.yaml:1:33: found deeper nesting, expected at most 16 levels of nesting
+        "#]],
+    );
 }
 
 #[test]
@@ -380,15 +605,24 @@ fn empty_files_hold_nothing() {
 
 #[test]
 fn encodings() {
-    check_files(&[("registry/all.yaml", &format!("\u{feff}{REGISTRY}"))], &expect![[r#"
-        good
-    "#]]);
-    check_registry("\u{feff}partent: ơ", expect![[r#"
-        registry/all.yaml:1:1: found unknown key `partent`, expected `members`, `systems`, `nodes` or `purposes`
-    "#]]);
-    check_registry("members: []\n\0systems: x", expect![[r#"
-        registry/all.yaml:2:1: found control character U+0000, expected text without control characters
-    "#]]);
+    check_files(
+        &[("registry/all.yaml", &format!("\u{feff}{REGISTRY}"))],
+        &expect![[r#"
+            good
+        "#]],
+    );
+    check_registry(
+        "\u{feff}partent: ơ",
+        expect![[r#"
+            registry/all.yaml:1:1: found unknown key `partent`, expected `members`, `systems`, `nodes` or `purposes`
+        "#]],
+    );
+    check_registry(
+        "members: []\n\0systems: x",
+        expect![[r#"
+            registry/all.yaml:2:1: found control character U+0000, expected text without control characters
+        "#]],
+    );
     let fixture = Fixture::new();
     fixture.write("registry/tcvn.yaml", b"members:\n  - {id: G09, name: B\xe9 N\xe9i v\xf4}\n");
     fixture.write("registry/utf16.yaml", b"\xff\xfem\0");
@@ -400,43 +634,91 @@ fn encodings() {
 
 #[test]
 fn files_that_are_missing_or_of_another_kind() {
-    check_gateway("key: pki/gateway.key", "key: pki/gw.key", expect![[r#"
-        gateway.yaml:4:8: found `pki/gw.key`, which cannot be read (No such file or directory (os error 2)), expected a readable file; relative paths begin at the configuration folder
-    "#]]);
-    check_gateway("key: pki/gateway.key", "key: pki", expect![[r#"
-        gateway.yaml:4:8: found `pki`, which cannot be read (not a file), expected a readable file
-    "#]]);
-    check_gateway("key: pki/gateway.key", "key: /pki/gw.key", expect![[r#"
-        gateway.yaml:4:8: found `/pki/gw.key`, which cannot be read (No such file or directory (os error 2)), expected a readable file
-    "#]]);
-    check_gateway("key: pki/gateway.key", "key: pki/gateway-client.key", expect![[r#"
-        gateway.yaml:4:8: found the key of another certificate, expected the key of the certificate beside it
-    "#]]);
-    check_gateway("key: pki/gateway.key", "key: pki/gateway.crt", expect![[r#"
-        gateway.yaml:4:8: found a file without a private key, expected a private key in PEM
-    "#]]);
-    check_gateway("key: pki/ledger.key", "key: pki/gateway.key", expect![[r#"
-        gateway.yaml:13:8: found a key of another kind, expected an Ed25519 key in PKCS#8; make one with `openssl genpkey -algorithm ed25519`
-    "#]]);
-    check_gateway("directory: ../ledger", "directory: pki", expect![[r#"
-        gateway.yaml:13:8: found a key in the ledger's folder, expected a key outside of it; keep it where only the gateway can read it
-    "#]]);
-    check_gateway("directory: ../ledger", "directory: pki/ca.crt", expect![[r#"
-        gateway.yaml:11:14: found a path that is not a folder, expected the ledger's folder
-    "#]]);
-    check_gateway("origin: giaolien.example.gov.vn/gw1", "origin: gw 1", expect![[r#"
-        gateway.yaml:12:11: found `gw 1`, expected a name such as `giaolien.example.gov.vn/gw1`, without spaces or `+`, of at most 255 bytes
-    "#]]);
-    check_gateway("[pki/ca.crt]\nup", "[]\nup", expect![[r#"
-        gateway.yaml:5:23: found an empty list, expected at least one item
-    "#]]);
-    check_gateway("  authorities: [pki/ca.crt]\n", "", expect![[r#"
-        registry/all.yaml:11:9: found a node that no authority vouches for, expected `authorities` here, or under `upstream` in gateway.yaml
-    "#]]);
+    check_gateway(
+        "key: pki/gateway.key",
+        "key: pki/gw.key",
+        expect![[r#"
+            gateway.yaml:4:8: found `pki/gw.key`, which cannot be read (No such file or directory (os error 2)), expected a readable file; relative paths begin at the configuration folder
+        "#]],
+    );
+    check_gateway(
+        "key: pki/gateway.key",
+        "key: pki",
+        expect![[r#"
+            gateway.yaml:4:8: found `pki`, which cannot be read (not a file), expected a readable file
+        "#]],
+    );
+    check_gateway(
+        "key: pki/gateway.key",
+        "key: /pki/gw.key",
+        expect![[r#"
+            gateway.yaml:4:8: found `/pki/gw.key`, which cannot be read (No such file or directory (os error 2)), expected a readable file
+        "#]],
+    );
+    check_gateway(
+        "key: pki/gateway.key",
+        "key: pki/gateway-client.key",
+        expect![[r#"
+            gateway.yaml:4:8: found the key of another certificate, expected the key of the certificate beside it
+        "#]],
+    );
+    check_gateway(
+        "key: pki/gateway.key",
+        "key: pki/gateway.crt",
+        expect![[r#"
+            gateway.yaml:4:8: found a file without a private key, expected a private key in PEM
+        "#]],
+    );
+    check_gateway(
+        "key: pki/ledger.key",
+        "key: pki/gateway.key",
+        expect![[r#"
+            gateway.yaml:13:8: found a key of another kind, expected an Ed25519 key in PKCS#8; make one with `openssl genpkey -algorithm ed25519`
+        "#]],
+    );
+    check_gateway(
+        "directory: ../ledger",
+        "directory: pki",
+        expect![[r#"
+            gateway.yaml:13:8: found a key in the ledger's folder, expected a key outside of it; keep it where only the gateway can read it
+        "#]],
+    );
+    check_gateway(
+        "directory: ../ledger",
+        "directory: pki/ca.crt",
+        expect![[r#"
+            gateway.yaml:11:14: found a path that is not a folder, expected the ledger's folder
+        "#]],
+    );
+    check_gateway(
+        "origin: giaolien.example.gov.vn/gw1",
+        "origin: gw 1",
+        expect![[r#"
+            gateway.yaml:12:11: found `gw 1`, expected a name such as `giaolien.example.gov.vn/gw1`, without spaces or `+`, of at most 255 bytes
+        "#]],
+    );
+    check_gateway(
+        "[pki/ca.crt]\nup",
+        "[]\nup",
+        expect![[r#"
+            gateway.yaml:5:23: found an empty list, expected at least one item
+        "#]],
+    );
+    check_gateway(
+        "  authorities: [pki/ca.crt]\n",
+        "",
+        expect![[r#"
+            registry/all.yaml:11:9: found a node that no authority vouches for, expected `authorities` here, or under `upstream` in gateway.yaml
+        "#]],
+    );
     let lists = "[pki/ca.crt]\n  revocation_lists: [pki/ca.crl, pki/ca.crt]\nup";
-    check_gateway("[pki/ca.crt]\nup", lists, expect![[r#"
-        gateway.yaml:6:34: found a file without a revocation list, expected a revocation list in PEM
-    "#]]);
+    check_gateway(
+        "[pki/ca.crt]\nup",
+        lists,
+        expect![[r#"
+            gateway.yaml:6:34: found a file without a revocation list, expected a revocation list in PEM
+        "#]],
+    );
     let system = "systems: [{id: x, name: X, member: G01, certificates: [CERTIFICATES]}]";
     let certificates = "{file: pki/ca.crt, sha256: ''}, {sha256: 'AB:CD'}, {}, {file: pki/two.crt}";
     let fixture = Fixture::new();
@@ -460,21 +742,37 @@ fn files_that_are_missing_or_of_another_kind() {
 #[test]
 fn keys_are_refused_inline_and_not_repeated() {
     let block = "key: |\n    -----BEGIN PRIVATE KEY-----\n    MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n    -----END PRIVATE KEY-----";
-    check_gateway("key: pki/gateway.key", block, expect![[r#"
-        gateway.yaml:5:5: found what looks like key material (not shown), expected the path of a file that holds it
-    "#]]);
-    check_gateway("key: pki/gateway.key", &block.replace("|\n    ", ""), expect![[r#"
-        gateway.yaml:4:8: found what looks like key material (not shown), expected the path of a file that holds it
-    "#]]);
-    check_gateway("key: pki/gateway.key", &block.replace("key: |", "kye: |"), expect![[r#"
-        gateway.yaml:3:3: found no key `key`, expected one
-        gateway.yaml:4:3: found unknown key `kye`, expected `certificate`, `key`, `client_authorities` or `revocation_lists`
-        gateway.yaml:5:5: found what looks like key material (not shown), expected the path of a file that holds it
-    "#]]);
+    check_gateway(
+        "key: pki/gateway.key",
+        block,
+        expect![[r#"
+            gateway.yaml:5:5: found what looks like key material (not shown), expected the path of a file that holds it
+        "#]],
+    );
+    check_gateway(
+        "key: pki/gateway.key",
+        &block.replace("|\n    ", ""),
+        expect![[r#"
+            gateway.yaml:4:8: found what looks like key material (not shown), expected the path of a file that holds it
+        "#]],
+    );
+    check_gateway(
+        "key: pki/gateway.key",
+        &block.replace("key: |", "kye: |"),
+        expect![[r#"
+            gateway.yaml:3:3: found a mapping without `key`, expected key `key`
+            gateway.yaml:4:3: found unknown key `kye`, expected `certificate`, `key`, `client_authorities` or `revocation_lists`
+            gateway.yaml:5:5: found what looks like key material (not shown), expected the path of a file that holds it
+        "#]],
+    );
     let bare = "key: MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
-    check_gateway("key: pki/gateway.key", bare, expect![[r#"
-        gateway.yaml:4:8: found what looks like key material (not shown), which cannot be read (No such file or directory (os error 2)), expected a readable file; relative paths begin at the configuration folder
-    "#]]);
+    check_gateway(
+        "key: pki/gateway.key",
+        bare,
+        expect![[r#"
+            gateway.yaml:4:8: found what looks like key material (not shown), which cannot be read (No such file or directory (os error 2)), expected a readable file; relative paths begin at the configuration folder
+        "#]],
+    );
 }
 
 #[test]
@@ -530,5 +828,6 @@ fn a_key_in_the_ledger_is_found_behind_links() {
     std::os::unix::fs::symlink("../../ledger/key", root.join("config/pki/ledger.key")).unwrap();
     expect![[r#"
         gateway.yaml:13:8: found a key in the ledger's folder, expected a key outside of it; keep it where only the gateway can read it
-    "#]].assert_eq(&shown(fixture.load()));
+    "#]]
+    .assert_eq(&shown(fixture.load()));
 }
