@@ -1,0 +1,82 @@
+//! The newest checkpoint: a signed note in the file `checkpoint`, replaced whole.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::disk::{self, Disk, Step};
+use crate::folder;
+use crate::note::{Checkpoint, NOTE_BYTES_MAX, Note};
+use crate::queue::{Head, Shared};
+use crate::sign::Signer;
+
+/// The thread that signs and writes checkpoints, and looks whether the ledger is still there.
+pub(crate) struct Checkpointer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) folder: PathBuf,
+    pub(crate) signer: Arc<Signer>,
+    pub(crate) interval: Duration,
+    /// Size that the file covers.
+    pub(crate) covered: u64,
+}
+
+impl Checkpointer {
+    /// Runs until the writer has ended; then the last checkpoint's outcome.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut last = Instant::now();
+        loop {
+            let (head, end) = self.shared.wait_for_checkpoint(last, self.interval);
+            last = Instant::now();
+            if let Some(why) = self.shared.written().lost() {
+                self.shared.poison(&why, None);
+            }
+            let written = match head.size > self.covered {
+                true => write(&*self.disk, &self.folder, &self.signer, head),
+                false => Ok(()),
+            };
+            match written {
+                Ok(()) => self.covered = head.size,
+                // Entries still become durable in the prepared segments; tried again.
+                Err(error) if disk::is_no_space(&error) && !end => {
+                    tracing::warn!(%error, "checkpoint not written");
+                }
+                Err(error) if !end => {
+                    self.shared.poison(&format!("write checkpoint: {error}"), None)
+                }
+                Err(error) => return Err(error),
+            }
+            if end {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Signs a durable head and puts it in the place of the checkpoint before.
+///
+/// INVARIANT: two roots are never signed for one size. Only durable heads come here, recovery
+/// starts from the durable tree, and it refuses a tree that does not fit the last checkpoint.
+pub(crate) fn write(disk: &dyn Disk, folder: &Path, signer: &Signer, head: Head) -> io::Result<()> {
+    let Head { size, root_hash } = head;
+    let checkpoint = Checkpoint { origin: signer.origin().clone(), size, root_hash };
+    let note = Note::sign(&checkpoint.to_string(), signer).map_err(io::Error::other)?;
+    let path = folder.join(folder::CHECKPOINT);
+    let temporary = folder::temporary_path(&path);
+    let file = File::options().write(true).create(true).truncate(true).open(&temporary)?;
+    disk.write_at(Step::Checkpoint, &file, note.to_string().as_bytes(), 0)?;
+    disk.sync(Step::Checkpoint, &file)?;
+    // If we stop here the old checkpoint holds; recovery removes the temporary file.
+    fs::rename(&temporary, &path)?;
+    // If we stop here either one is found, and both are true.
+    disk::sync_folder(folder)
+}
+
+/// The text of a checkpoint file; never more than a note can have.
+pub(crate) fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(NOTE_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
+    Ok(text)
+}

@@ -1,0 +1,59 @@
+//! The only writes to the ledger folder, behind a seam so that tests can make each one fail.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// What a write or sync is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Zeros of a segment to come.
+    Prepare,
+    /// A segment's header.
+    Header,
+    /// A batch of entries.
+    Frame,
+    /// The newest checkpoint.
+    Checkpoint,
+    /// Recovery clears a torn tail or confirms the last frame.
+    Recover,
+}
+
+/// Positioned writes and syncs. Two implementations: the machine's, and one that fails on
+/// purpose.
+pub(crate) trait Disk: Send + Sync {
+    /// Writes all bytes, or fails with an unknown part of them written.
+    fn write_at(&self, step: Step, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Returns once everything written to the file is durable. After an error the state of the
+    /// writes since the last sync is unknown, and stays so: it must not be tried again.
+    fn sync(&self, step: Step, file: &File) -> io::Result<()>;
+}
+
+/// The machine's disk.
+pub(crate) struct RealDisk;
+
+impl Disk for RealDisk {
+    fn write_at(&self, _: Step, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self, step: Step, file: &File) -> io::Result<()> {
+        match step {
+            // The file was written to its full length before: no metadata is needed to read it.
+            Step::Frame => file.sync_data(),
+            _ => file.sync_all(),
+        }
+    }
+}
+
+/// Makes creations, renames and removals in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Whether the error says that there is no room, which time can mend.
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
