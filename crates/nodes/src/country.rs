@@ -60,7 +60,7 @@ pub enum CountryError {
         path: PathBuf,
     },
     /// The file system.
-    #[error("write `{path}`: {source}")]
+    #[error("write `{path}`")]
     Io {
         /// The file or folder.
         path: PathBuf,

@@ -35,7 +35,7 @@ pub(crate) enum StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// SQLite refused.
-    #[error("open database `{path}`: {source}")]
+    #[error("open database `{path}`")]
     Sql {
         /// The file.
         path: String,

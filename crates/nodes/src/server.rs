@@ -46,7 +46,7 @@ pub enum ServeError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// TLS or the network.
-    #[error("serve node `{kind}`: {source}")]
+    #[error("serve node `{kind}`")]
     Transport {
         /// Which node.
         kind: NodeKind,

@@ -135,7 +135,7 @@ impl Family<'_> {
     }
 
     fn family(&mut self, children: i32, parents: i32) {
-        let youngest_mother = 22 + 3 * (children - 1);
+        let youngest_mother = 21 + 3 * (children - 1);
         let mother_age = self.random.between(youngest_mother, 48);
         let surname = self.head_and_spouse(mother_age);
         let delay = self.random.between(0, (mother_age - youngest_mother).min(8));

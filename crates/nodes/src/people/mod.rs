@@ -93,12 +93,12 @@ impl People {
     /// Looks through the country from its start, so small numbers are cheap. `None` when there
     /// are fewer such people.
     pub fn sample(&self, sample: Sample, nth: usize) -> Option<KnownPerson> {
-        let fitting = self.households().flat_map(|household| {
+        let mut fitting = self.households().flat_map(|household| {
             let fits =
                 household.members.iter().filter(|person| self.fits(sample, &household, person));
             fits.map(|person| self.known(&household, person)).collect::<Vec<_>>()
         });
-        fitting.fuse().nth(nth)
+        fitting.nth(nth)
     }
 
     /// The living members of the `nth` household, counted from 0, that has at least three of

@@ -131,6 +131,7 @@ fn shares_are_near_those_of_the_country() {
     let people = People::new(7, 20_000);
     let (mut adults, mut servants, mut insured_people, mut benefits) = (0, 0, 0, 0);
     let (mut women, mut dead, mut minority, mut changed) = (0, 0, 0, 0);
+    let mut newborn = 0;
     for household in people.households() {
         for person in &household.members {
             adults += u32::from(person.age() >= 18);
@@ -138,6 +139,7 @@ fn shares_are_near_those_of_the_country() {
             dead += u32::from(person.citizen.life_status() == LifeStatus::Dead);
             minority += u32::from(person.citizen.ethnicity != "Kinh");
             changed += u32::from(change(7, person).is_some());
+            newborn += u32::from(person.age() == 0);
             let profile = civil_servant(7, &household, person);
             servants += u32::from(profile.is_some());
             insured_people += u32::from(insured(7, &household, person, profile.as_ref()).is_some());
@@ -150,6 +152,7 @@ fn shares_are_near_those_of_the_country() {
     assert!((19..28).contains(&per_mille(servants, adults)), "civil servants {servants}");
     assert!((200..400).contains(&per_mille(insured_people, 20_000)), "insured {insured_people}");
     assert!((15..60).contains(&per_mille(benefits, 20_000)), "beneficiaries {benefits}");
+    assert!((2..20).contains(&per_mille(newborn, 20_000)), "newborn {newborn}");
     assert!((2..15).contains(&per_mille(dead, 20_000)), "dead {dead}");
     assert!((60..180).contains(&per_mille(minority, 20_000)), "minorities {minority}");
     assert!((60..300).contains(&per_mille(changed, 20_000)), "changed {changed}");
