@@ -1,1 +1,27 @@
-//! Listeners, TLS, the call path, upstreams, forwarding.
+//! The data plane: calls in, calls through, entries out.
+//!
+//! Start reading at [`exchange`](mod@crate::exchange): its `run` is the path of one call from top
+//! to bottom. This crate knows no YAML, no SQL and no admin API; its only files are the ledger's.
+
+mod account;
+mod admit;
+mod connection;
+mod evidence;
+mod exchange;
+mod forward;
+mod gateway;
+mod head;
+mod health;
+mod listener;
+mod live;
+mod meter;
+mod quota;
+mod reply;
+mod respond;
+mod settings;
+mod tls;
+mod upstream;
+
+pub use gateway::{Gateway, StartError};
+pub use live::Live;
+pub use settings::{Identity, Limits, Settings};

@@ -116,6 +116,11 @@ impl Snapshot {
         &self.nodes
     }
 
+    /// Whether some node offers `service`.
+    pub fn offers(&self, service: &str) -> bool {
+        self.nodes.iter().flat_map(|node| &node.services).any(|offered| offered.name == service)
+    }
+
     /// How many agreements there are.
     pub fn agreement_count(&self) -> usize {
         self.agreements.len()

@@ -3,6 +3,7 @@
 
 pub mod certificate;
 pub mod evidence;
+pub mod health;
 pub mod status;
 
 /// Generated from `proto/giaolien`.

@@ -1,0 +1,220 @@
+//! What is known of one call so far, and the entries it leaves.
+//!
+//! Every call that arrives leaves either a refusal, or an admission and an end; a call whose task
+//! is dropped leaves its end from here.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+use http::header::HeaderValue;
+use model::{
+    Admitted as AdmittedEntry, Code, Entry, ExchangeId, Finished, MemberId, Reason, Refusal,
+    Refused, RevisionId, SystemId, Terms, Timestamp,
+};
+use policy::{Caller, Decision, Route};
+
+use crate::admit::Admitted;
+use crate::connection::Peer;
+use crate::evidence::{self, Recorded, Sequenced};
+use crate::gateway::Shared;
+use crate::head::{
+    Call, EXCHANGE_AGREEMENT, EXCHANGE_DOSSIER, EXCHANGE_MEMBER, EXCHANGE_PROCEDURE,
+    EXCHANGE_PURPOSE, EXCHANGE_SYSTEM,
+};
+use crate::meter::Meter;
+use crate::respond;
+
+/// Longest method path in a refusal's entry, in bytes.
+const METHOD_BYTES_MAX: usize = 256;
+
+pub(crate) struct Account {
+    shared: Arc<Shared>,
+    peer: Arc<Peer>,
+    exchange: ExchangeId,
+    arrived: Timestamp,
+    revision: RevisionId,
+    system: Option<(SystemId, MemberId)>,
+    method: Option<Box<str>>,
+    terms: Terms,
+    state: State,
+    pub(crate) request: Meter,
+    pub(crate) response: Meter,
+}
+
+enum State {
+    Arrived,
+    Admitted { entry: AdmittedEntry, sequenced: Sequenced },
+    Closed,
+}
+
+impl Account {
+    /// Opens the account of a call that has just arrived.
+    pub(crate) fn open(shared: &Arc<Shared>, peer: &Arc<Peer>, arrived: Timestamp) -> Self {
+        Self {
+            exchange: shared.ids.next(arrived),
+            shared: shared.clone(),
+            peer: peer.clone(),
+            arrived,
+            revision: RevisionId::default(),
+            system: None,
+            method: None,
+            terms: Terms::default(),
+            state: State::Arrived,
+            request: Meter::default(),
+            response: Meter::default(),
+        }
+    }
+
+    pub(crate) fn exchange(&self) -> ExchangeId {
+        self.exchange
+    }
+
+    pub(crate) fn exchange_value(&self) -> HeaderValue {
+        respond::exchange_value(self.exchange)
+    }
+
+    pub(crate) fn revision(&self) -> RevisionId {
+        self.revision
+    }
+
+    /// Notes the revision that decides.
+    pub(crate) fn decided_by(&mut self, revision: RevisionId) {
+        self.revision = revision;
+    }
+
+    /// Notes who calls.
+    pub(crate) fn identified(&mut self, caller: &Caller<'_>) {
+        self.system = Some((caller.system.id.clone(), caller.member.id.clone()));
+    }
+
+    /// Notes what was asked for, well-formed or not.
+    pub(crate) fn asked(&mut self, path: &str) {
+        let cut =
+            (0..=METHOD_BYTES_MAX.min(path.len())).rev().find(|at| path.is_char_boundary(*at));
+        self.method = path.get(..cut.unwrap_or_default()).map(Box::from);
+    }
+
+    /// Notes on which terms.
+    pub(crate) fn stated(&mut self, call: &Call<'_>) {
+        self.terms = call.terms.clone();
+    }
+
+    /// Writes the entry of an admitted call.
+    pub(crate) fn admit(
+        &mut self,
+        caller: &Caller<'_>,
+        route: &Route<'_>,
+        admitted: &Admitted<'_>,
+    ) -> Result<Sequenced, Refusal> {
+        let Decision { agreement, purpose, revision } = admitted.decision();
+        let entry = AdmittedEntry {
+            exchange: self.exchange,
+            time: self.arrived,
+            certificate: self.peer.certificate.digest,
+            system: caller.system.id.clone(),
+            member: caller.member.id.clone(),
+            node: route.node.id.clone(),
+            method: route.path.into(),
+            effect: route.effect,
+            agreement: agreement.id.clone(),
+            purpose: (*purpose).clone(),
+            dossier: self.terms.dossier.clone(),
+            procedure: self.terms.procedure.clone(),
+            revision: *revision,
+            source: self.peer.source,
+        };
+        let sequenced = Sequenced::append(&self.shared.ledger, &Entry::Admitted(entry.clone()))?;
+        self.state = State::Admitted { entry, sequenced: sequenced.clone() };
+        Ok(sequenced)
+    }
+
+    /// What the gateway tells the node about an admitted call, beside its id.
+    pub(crate) fn vouched(&self) -> impl Iterator<Item = (HeaderName, &str)> {
+        let entry = match &self.state {
+            State::Admitted { entry, .. } => Some(entry),
+            State::Arrived | State::Closed => None,
+        };
+        entry.into_iter().flat_map(|entry| {
+            let always = [
+                (EXCHANGE_MEMBER, entry.member.as_str()),
+                (EXCHANGE_SYSTEM, entry.system.as_str()),
+                (EXCHANGE_AGREEMENT, entry.agreement.as_str()),
+                (EXCHANGE_PURPOSE, entry.purpose.as_str()),
+            ];
+            let dossier = entry.dossier.as_deref().map(|text| (EXCHANGE_DOSSIER, text));
+            let procedure = entry.procedure.as_deref().map(|text| (EXCHANGE_PROCEDURE, text));
+            always.into_iter().chain(dossier).chain(procedure)
+        })
+    }
+
+    /// Closes the account of an answered call.
+    pub(crate) fn finish(&mut self, code: Code) {
+        self.close(code, None);
+    }
+
+    /// Closes the account of a declined call. Returns the evidence for the caller's receipt: the
+    /// refusal, or the admission where the call had got that far.
+    pub(crate) async fn decline(&mut self, refusal: &Refusal) -> Result<Recorded, Refusal> {
+        let sequenced = match &self.state {
+            State::Admitted { sequenced, .. } => sequenced.clone(),
+            State::Arrived | State::Closed => {
+                let entry = Entry::Refused(self.refused(refusal));
+                self.state = State::Closed;
+                Sequenced::append(&self.shared.ledger, &entry)?
+            }
+        };
+        self.close(respond::code(refusal.reason()), Some(refusal.reason()));
+        sequenced.recorded().await
+    }
+
+    fn close(&mut self, code: Code, reason: Option<Reason>) {
+        let State::Admitted { sequenced, .. } = std::mem::replace(&mut self.state, State::Closed)
+        else {
+            return;
+        };
+        let finished = Entry::Finished(Finished {
+            exchange: self.exchange,
+            admitted: sequenced.index(),
+            time: self.shared.clock.now(),
+            code,
+            reason,
+            request: self.request.traffic(),
+            response: self.response.traffic(),
+        });
+        evidence::note(&self.shared.ledger, &finished);
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Refused {
+        let (system, member) = self.system.clone().unzip();
+        Refused {
+            exchange: self.exchange,
+            time: self.arrived,
+            reason: refusal.reason(),
+            certificate: Some(self.peer.certificate.digest),
+            system,
+            member,
+            method: self.method.clone(),
+            agreement: refusal.agreement().cloned(),
+            purpose: self.terms.purpose.clone(),
+            dossier: self.terms.dossier.clone(),
+            procedure: self.terms.procedure.clone(),
+            revision: self.revision,
+            source: self.peer.source,
+            suppressed: 0,
+        }
+    }
+}
+
+/// A task that is dropped in the middle, as at the end of a drain, still leaves the call's end.
+impl Drop for Account {
+    fn drop(&mut self) {
+        match self.state {
+            State::Arrived => {
+                let entry = Entry::Refused(self.refused(&Refusal::new(Reason::Cancelled)));
+                evidence::note(&self.shared.ledger, &entry);
+            }
+            State::Admitted { .. } => self.close(Code::Cancelled, Some(Reason::Cancelled)),
+            State::Closed => {}
+        }
+    }
+}

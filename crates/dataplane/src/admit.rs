@@ -1,0 +1,78 @@
+//! Admission: an allowed call still needs room in its quota and in the gateway.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use model::{Reason, Refusal, Timestamp};
+use policy::Decision;
+
+use crate::gateway::Shared;
+
+/// What a caller is told to wait when the gateway is full.
+const OVERLOAD_WAIT: Duration = Duration::from_millis(100);
+
+/// Evidence that a decision allowed this call and that there is room for it. Made only by
+/// [`admit`].
+pub(crate) struct Admitted<'a> {
+    decision: Decision<'a>,
+    _slot: Slot,
+}
+
+impl<'a> Admitted<'a> {
+    pub(crate) fn decision(&self) -> &Decision<'a> {
+        &self.decision
+    }
+}
+
+/// Takes a place among the calls in flight, and one call from the agreement's quota.
+pub(crate) fn admit<'a>(
+    shared: &Shared,
+    decision: Decision<'a>,
+    now: Timestamp,
+) -> Result<Admitted<'a>, Refusal> {
+    let most = shared.limits.calls_in_flight_max;
+    let slot = Slot::take(&shared.calls_in_flight, most).ok_or_else(|| {
+        Refusal::new(Reason::Overloaded).with("calls_max", most).retry_after(OVERLOAD_WAIT)
+    })?;
+    shared.quotas.take(decision.agreement, now).map_err(|wait| {
+        Refusal::new(Reason::QuotaExhausted)
+            .under(decision.agreement.id.clone())
+            .with("legal_basis", &decision.agreement.legal_basis)
+            .retry_after(wait)
+    })?;
+    Ok(Admitted { decision, _slot: slot })
+}
+
+/// A place among a bounded number, given back when dropped.
+pub(crate) struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    pub(crate) fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let before = taken.fetch_add(1, Ordering::Relaxed);
+        let slot = Self(taken.clone());
+        (before < most).then_some(slot)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_bounded_and_given_back() {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let (a, b) = (Slot::take(&taken, 2).unwrap(), Slot::take(&taken, 2).unwrap());
+        assert!(Slot::take(&taken, 2).is_none());
+        drop(a);
+        assert!(Slot::take(&taken, 2).is_some());
+        drop(b);
+        assert_eq!(taken.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,86 @@
+//! Evidence as values: what may be done is given by what has been written.
+//!
+//! [`Sequenced`] → [`Cleared`] lets a call be forwarded, [`Sequenced`] → [`Recorded`] lets an
+//! answer be released. None of them can be made without the ledger.
+
+use std::fmt;
+use std::sync::Arc;
+
+use audit::{AppendError, Durable, Log, Ticket};
+use model::{Effect, Entry, Reason, Receipt, Refusal};
+
+/// An entry that has its place in the ledger but may not be durable yet.
+#[derive(Clone)]
+pub(crate) struct Sequenced(Arc<Placed>);
+
+struct Placed {
+    ticket: Ticket,
+    entry: Vec<u8>,
+}
+
+/// Evidence that a call may be forwarded: a query as soon as its entry has a place, an update
+/// once its entry is durable.
+pub(crate) struct Cleared(Sequenced);
+
+/// Evidence that an entry is on disk.
+pub(crate) struct Recorded {
+    durable: Durable,
+    placed: Sequenced,
+}
+
+impl Sequenced {
+    /// Gives `entry` its place in the ledger.
+    pub(crate) fn append(ledger: &Log, entry: &Entry) -> Result<Self, Refusal> {
+        let entry = wire::evidence::encode_entry(entry);
+        let ticket = ledger.append(&entry).map_err(unavailable)?;
+        Ok(Self(Arc::new(Placed { ticket, entry })))
+    }
+
+    /// The entry's index.
+    pub(crate) fn index(&self) -> u64 {
+        self.0.ticket.index()
+    }
+
+    /// Waits for as much as the method's effect demands before the call is forwarded.
+    pub(crate) async fn clear(self, effect: Effect) -> Result<Cleared, Refusal> {
+        if effect == Effect::Update {
+            self.recorded().await?;
+        }
+        Ok(Cleared(self))
+    }
+
+    /// Waits until the entry is durable.
+    pub(crate) async fn recorded(&self) -> Result<Recorded, Refusal> {
+        let durable = self.0.ticket.durable().await.map_err(unavailable)?;
+        Ok(Recorded { durable, placed: self.clone() })
+    }
+}
+
+impl Cleared {
+    /// Waits until the entry of the call is durable.
+    pub(crate) async fn recorded(&self) -> Result<Recorded, Refusal> {
+        self.0.recorded().await
+    }
+}
+
+impl Recorded {
+    /// The caller's receipt.
+    pub(crate) fn receipt(&self) -> Receipt {
+        self.durable.receipt(&self.placed.0.entry)
+    }
+}
+
+fn unavailable(cause: impl fmt::Display) -> Refusal {
+    Refusal::new(Reason::LedgerUnavailable).because(cause)
+}
+
+/// Writes an entry that nobody waits for. A failure here loses no promise: the ledger refuses
+/// every later call by itself, and the missing entry says that the outcome is unknown.
+pub(crate) fn note(ledger: &Log, entry: &Entry) {
+    let bytes = wire::evidence::encode_entry(entry);
+    match ledger.append(&bytes) {
+        Ok(_not_awaited) => {}
+        Err(AppendError::Closed) => {}
+        Err(error) => tracing::warn!(%error, "entry not written"),
+    }
+}

@@ -1,0 +1,347 @@
+//! The running gateway: its workers, what they share, and how it stops.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use audit::Log;
+use model::{Clock, Entry, ExchangeId, Reason, Refused, Timestamp};
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::evidence;
+use crate::listener;
+use crate::live::Live;
+use crate::quota::Quotas;
+use crate::settings::{Limits, Settings};
+use crate::tls::{self, TlsError};
+use crate::upstream::Upstreams;
+
+/// Refused connections recorded one by one, per second; further ones are counted.
+const CONNECTION_REFUSALS_PER_SECOND: u32 = 20;
+/// How often a drain looks whether the last call has ended.
+const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long cut calls have to write their last entries.
+const CUT_TIME: Duration = Duration::from_secs(1);
+
+/// Why the gateway cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The listening address cannot be used.
+    #[error("listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The TLS settings cannot be used.
+    #[error("TLS towards consumers: {0}")]
+    Tls(#[from] TlsError),
+    /// A worker thread cannot be started.
+    #[error("start a worker: {0}")]
+    Worker(#[source] io::Error),
+}
+
+/// A running gateway. Dropping it cuts the calls in flight; [`Gateway::drain`] lets them finish.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) live: Arc<Live>,
+    pub(crate) ledger: Arc<Log>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) quotas: Quotas,
+    pub(crate) ids: Ids,
+    pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) calls_in_flight: Arc<AtomicUsize>,
+    pub(crate) phase: watch::Sender<Phase>,
+    refusals: Mutex<RefusalBudget>,
+}
+
+/// One thread's own part: its upstream connections are used by no other.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tls: TlsAcceptor,
+    pub(crate) upstreams: Upstreams,
+}
+
+/// Where the gateway stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Serving,
+    /// No new connections or calls; calls in flight go on.
+    Draining,
+    /// Calls still in flight are cut.
+    Over,
+}
+
+impl Phase {
+    pub(crate) fn is_draining(self) -> bool {
+        self >= Self::Draining
+    }
+
+    pub(crate) fn is_over(self) -> bool {
+        self == Self::Over
+    }
+}
+
+impl Gateway {
+    /// Starts listening and serving `live` with `ledger` as the only evidence.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address is taken, the TLS settings do not fit, or no thread can be started.
+    pub fn start(
+        settings: Settings,
+        live: Arc<Live>,
+        ledger: Arc<Log>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let tls = TlsAcceptor::from(tls::server(&settings)?);
+        let shared = Arc::new(Shared {
+            live,
+            ledger,
+            clock,
+            limits: settings.limits.clone(),
+            quotas: Quotas::default(),
+            ids: Ids::default(),
+            connections: Arc::default(),
+            calls_in_flight: Arc::default(),
+            phase: watch::Sender::new(Phase::Serving),
+            refusals: Mutex::default(),
+        });
+        let mut gateway = Self { shared, address: settings.listen, workers: Vec::new() };
+        for number in 0..settings.workers.max(1) {
+            let address = gateway.address;
+            let listen = |error| StartError::Listen { address, error };
+            let listener = listener::bind(address).map_err(listen)?;
+            // Port 0 is resolved by the first worker; the others share what it got.
+            gateway.address = listener.local_addr().map_err(listen)?;
+            let worker = Arc::new(Worker {
+                shared: gateway.shared.clone(),
+                tls: tls.clone(),
+                upstreams: Upstreams::new(settings.upstream.clone(), settings.limits.clone()),
+            });
+            gateway.workers.push(spawn(number, worker, listener).map_err(StartError::Worker)?);
+        }
+        Ok(gateway)
+    }
+
+    /// Where consumers connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Calls in flight now.
+    pub fn calls_in_flight(&self) -> usize {
+        self.shared.calls_in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether the gateway takes calls: it is not draining and its ledger can write.
+    pub fn is_serving(&self) -> bool {
+        self.shared.is_serving()
+    }
+
+    /// Takes no new connections or calls, lets those in flight finish within their time, then
+    /// ends the workers. Blocks.
+    pub fn drain(mut self) {
+        self.shared.phase.send_replace(Phase::Draining);
+        let looks = self.shared.limits.drain_time_max.as_micros() / DRAIN_LOOK_EVERY.as_micros();
+        for _ in 0..looks {
+            if self.workers.iter().all(JoinHandle::is_finished) {
+                break;
+            }
+            std::thread::sleep(DRAIN_LOOK_EVERY);
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.shared.phase.send_replace(Phase::Over);
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
+        self.shared.flush_refusals();
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Runs a worker on a thread and a runtime of its own.
+fn spawn(
+    number: usize,
+    worker: Arc<Worker>,
+    listener: std::net::TcpListener,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let name = format!("worker-{number}");
+    std::thread::Builder::new().name(name).spawn(move || {
+        runtime.block_on(async {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => listener::accept(worker.clone(), listener).await,
+                Err(error) => tracing::error!(%error, "listener lost"),
+            }
+            worker.finish().await;
+        });
+        // Connections that are still open are dropped here, and with them calls that did not
+        // even write their last entry in time; their accounts do it as they are dropped.
+        runtime.shutdown_timeout(CUT_TIME);
+    })
+}
+
+impl Worker {
+    /// Waits until no connection is left, or the drain is over and the last entries are written.
+    async fn finish(&self) {
+        let mut phase = self.shared.phase.subscribe();
+        while self.shared.connections.load(Ordering::Relaxed) > 0 {
+            tokio::select! {
+                () = tokio::time::sleep(DRAIN_LOOK_EVERY) => {}
+                _ = phase.wait_for(|phase| phase.is_over()) => {
+                    let last_words = async {
+                        while self.shared.calls_in_flight.load(Ordering::Relaxed) > 0 {
+                            tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+                        }
+                        tokio::time::sleep(DRAIN_LOOK_EVERY).await;
+                    };
+                    // At most this long: what is not said by then is written by `Account`'s drop.
+                    drop(tokio::time::timeout(CUT_TIME, last_words).await);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn is_serving(&self) -> bool {
+        *self.phase.borrow() == Phase::Serving && self.ledger.status().trouble.is_none()
+    }
+
+    /// Records a connection that did not get as far as a call.
+    pub(crate) fn refuse_connection(&self, source: IpAddr, reason: Reason, cause: &str) {
+        tracing::debug!(%source, reason = reason.name(), cause, "connection refused");
+        let now = self.clock.now();
+        if let Some(suppressed) = self.refusals.lock().take(now) {
+            self.note_refused_connection(now, source, reason, suppressed);
+        }
+    }
+
+    fn flush_refusals(&self) {
+        let suppressed = std::mem::take(&mut self.refusals.lock().suppressed);
+        if suppressed > 0 {
+            let (now, nobody) = (self.clock.now(), IpAddr::from([0, 0, 0, 0]));
+            self.note_refused_connection(now, nobody, Reason::HandshakeFailed, suppressed);
+        }
+    }
+
+    fn note_refused_connection(
+        &self,
+        time: Timestamp,
+        source: IpAddr,
+        reason: Reason,
+        suppressed: u64,
+    ) {
+        let entry = Entry::Refused(Refused {
+            exchange: self.ids.next(time),
+            time,
+            reason,
+            certificate: None,
+            system: None,
+            member: None,
+            method: None,
+            agreement: None,
+            purpose: None,
+            dossier: None,
+            procedure: None,
+            revision: self.live.snapshot().revision(),
+            source: source.to_canonical(),
+            suppressed,
+        });
+        evidence::note(&self.ledger, &entry);
+    }
+}
+
+/// Keeps strangers who fail handshakes from filling the ledger.
+#[derive(Debug, Default)]
+struct RefusalBudget {
+    second: u64,
+    recorded: u32,
+    suppressed: u64,
+}
+
+impl RefusalBudget {
+    /// Takes one entry from the budget and returns how many were suppressed since the last one;
+    /// `None` if this second's budget is used up.
+    fn take(&mut self, now: Timestamp) -> Option<u64> {
+        let second = now.as_micros() / 1_000_000;
+        if second != self.second {
+            (self.second, self.recorded) = (second, 0);
+        }
+        if self.recorded >= CONNECTION_REFUSALS_PER_SECOND {
+            self.suppressed += 1;
+            return None;
+        }
+        self.recorded += 1;
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+/// Makes exchange ids: unique, not secret. The keys of `RandomState` come from the system.
+#[derive(Debug, Default)]
+pub(crate) struct Ids {
+    keys: [RandomState; 2],
+    made: AtomicU64,
+}
+
+impl Ids {
+    pub(crate) fn next(&self, time: Timestamp) -> ExchangeId {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let [first, second] = &self.keys;
+        let [a, b, c, d, e, f, g, h] = first.hash_one(number).to_be_bytes();
+        let [i, j, ..] = second.hash_one(number).to_be_bytes();
+        ExchangeId::new(time, [a, b, c, d, e, f, g, h, i, j])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn exchange_ids_do_not_repeat() {
+        let (ids, time) = (Ids::default(), Timestamp::from_secs(1));
+        let made: HashSet<_> = (0..10_000).map(|_| ids.next(time)).collect();
+        assert_eq!(made.len(), 10_000);
+    }
+
+    #[test]
+    fn refused_connections_are_recorded_within_a_budget_and_counted_beyond() {
+        let mut budget = RefusalBudget::default();
+        let first = Timestamp::from_secs(7);
+        let recorded = (0..50).filter(|_| budget.take(first).is_some()).count();
+        assert_eq!(recorded, CONNECTION_REFUSALS_PER_SECOND as usize);
+        assert_eq!(budget.take(Timestamp::from_secs(8)), Some(30));
+        assert_eq!(budget.take(Timestamp::from_secs(8)), Some(0));
+    }
+}

@@ -1,0 +1,231 @@
+//! The head of a call: what the caller states, and what goes on to the node and back.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use h2::RecvStream;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Uri, Version};
+use model::{MethodPath, Reason, Refusal, Terms};
+
+use crate::account::Account;
+use crate::upstream::Connection;
+use policy::Route;
+
+pub(crate) const EXCHANGE_ID: HeaderName = HeaderName::from_static("exchange-id");
+pub(crate) const EXCHANGE_RECEIPT: HeaderName = HeaderName::from_static("exchange-receipt-bin");
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const EXCHANGE_AGREEMENT: HeaderName = HeaderName::from_static("exchange-agreement");
+pub(crate) const EXCHANGE_DOSSIER: HeaderName = HeaderName::from_static("exchange-dossier");
+pub(crate) const EXCHANGE_MEMBER: HeaderName = HeaderName::from_static("exchange-member");
+pub(crate) const EXCHANGE_PROCEDURE: HeaderName = HeaderName::from_static("exchange-procedure");
+pub(crate) const EXCHANGE_PURPOSE: HeaderName = HeaderName::from_static("exchange-purpose");
+pub(crate) const EXCHANGE_SYSTEM: HeaderName = HeaderName::from_static("exchange-system");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// Names that only the gateway may speak under, towards nodes and towards consumers.
+const VOUCHED: [HeaderName; 8] = [
+    EXCHANGE_ID,
+    EXCHANGE_RECEIPT,
+    EXCHANGE_AGREEMENT,
+    EXCHANGE_DOSSIER,
+    EXCHANGE_MEMBER,
+    EXCHANGE_PROCEDURE,
+    EXCHANGE_PURPOSE,
+    EXCHANGE_SYSTEM,
+];
+
+/// Longest dossier or procedure, in bytes.
+const CASE_BYTES_MAX: usize = 128;
+
+/// A well-formed gRPC call: where to, and what the caller states about it.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) path: MethodPath<'a>,
+    pub(crate) terms: Terms,
+    /// The time the caller allows.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl<'a> Call<'a> {
+    /// Reads the head of `request`.
+    pub(crate) fn parse(request: &'a Request<RecvStream>) -> Result<Self, Refusal> {
+        let headers = request.headers();
+        if request.method() != Method::POST {
+            return Err(malformed("method", "POST"));
+        }
+        if !headers.get(CONTENT_TYPE).is_some_and(is_grpc) {
+            return Err(malformed("content-type", "application/grpc"));
+        }
+        let path = MethodPath::parse(request.uri().path())
+            .ok_or_else(|| malformed("path", "/package.Service/Method"))?;
+        let terms = Terms {
+            purpose: id(headers, &EXCHANGE_PURPOSE)?,
+            dossier: case(headers, &EXCHANGE_DOSSIER)?,
+            procedure: case(headers, &EXCHANGE_PROCEDURE)?,
+            agreement: id(headers, &EXCHANGE_AGREEMENT)?,
+        };
+        let timeout = match text(headers, &GRPC_TIMEOUT)? {
+            Some(text) => Some(parse_timeout(text).ok_or_else(|| {
+                malformed("grpc-timeout", "one to eight digits and a unit of HMSmun")
+            })?),
+            None => None,
+        };
+        Ok(Self { path, terms, timeout })
+    }
+}
+
+/// The head that goes on to the node: the caller's, without what only the gateway may say.
+pub(crate) fn upstream(
+    request: &Request<RecvStream>,
+    route: &Route<'_>,
+    connection: &Connection,
+    remaining: Duration,
+    account: &Account,
+) -> Result<Request<()>, Refusal> {
+    let mut headers = request.headers().clone();
+    VOUCHED.iter().for_each(|name| drop(headers.remove(name)));
+    headers.remove(HOST);
+    if !route.pass_authorization {
+        headers.remove(AUTHORIZATION);
+    }
+    headers.insert(GRPC_TIMEOUT, value(&format_timeout(remaining))?);
+    headers.insert(EXCHANGE_ID, account.exchange_value());
+    for (name, text) in account.vouched() {
+        headers.insert(name, value(text)?);
+    }
+    let uri = Uri::builder()
+        .scheme("https")
+        .authority(&*connection.authority)
+        .path_and_query(route.path)
+        .build()
+        .map_err(|error| Refusal::new(Reason::UpstreamUnreachable).because(error))?;
+    let mut head = Request::new(());
+    *head.method_mut() = Method::POST;
+    *head.version_mut() = Version::HTTP_2;
+    *head.uri_mut() = uri;
+    *head.headers_mut() = headers;
+    Ok(head)
+}
+
+/// Removes from a node's answer what only the gateway may say.
+pub(crate) fn strip_vouched(headers: &mut HeaderMap) {
+    VOUCHED.iter().for_each(|name| drop(headers.remove(name)));
+}
+
+/// Whether a content type is gRPC: `application/grpc`, perhaps with `+proto` or parameters.
+pub(crate) fn is_grpc(value: &HeaderValue) -> bool {
+    let rest = value.as_bytes().strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// The status number in `headers`, if there is one.
+pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u32> {
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
+
+fn malformed(key: &str, expected: &str) -> Refusal {
+    Refusal::new(Reason::Malformed).with("part", key).with("expected", expected)
+}
+
+fn value(text: &str) -> Result<HeaderValue, Refusal> {
+    HeaderValue::from_str(text).map_err(|_| malformed("metadata", "visible ASCII"))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(malformed(name.as_str(), "at most one value"));
+    }
+    first.to_str().map(Some).map_err(|_| malformed(name.as_str(), "visible ASCII"))
+}
+
+fn id<T: FromStr<Err = model::IdError>>(
+    headers: &HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<T>, Refusal> {
+    let Some(text) = text(headers, name)? else { return Ok(None) };
+    text.parse()
+        .map(Some)
+        .map_err(|error| Refusal::new(Reason::Malformed).with("part", name).with("problem", error))
+}
+
+fn case(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Box<str>>, Refusal> {
+    match text(headers, name)? {
+        None | Some("") => Ok(None),
+        Some(text) if text.len() > CASE_BYTES_MAX => {
+            Err(malformed(name.as_str(), "at most 128 bytes"))
+        }
+        Some(text) => Ok(Some(text.into())),
+    }
+}
+
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+/// The finest unit in which the time fits into eight digits.
+fn format_timeout(time: Duration) -> String {
+    const DIGITS_MAX: u128 = 99_999_999;
+    let nanos = time.as_nanos();
+    for (unit, nanos_each) in [("n", 1), ("u", 1_000), ("m", 1_000_000), ("S", 1_000_000_000)] {
+        if nanos / nanos_each <= DIGITS_MAX {
+            return format!("{}{unit}", nanos / nanos_each);
+        }
+    }
+    format!("{}H", (nanos / 3_600_000_000_000).min(DIGITS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_follow_the_protocol() {
+        let check = |text, expected| assert_eq!(parse_timeout(text), expected, "{text}");
+        check("1H", Some(Duration::from_secs(3600)));
+        check("99999999n", Some(Duration::from_nanos(99_999_999)));
+        check("250m", Some(Duration::from_millis(250)));
+        for bad in ["", "m", "1", "1x", "-1S", "+1S", "123456789S", "1 S", "1é"] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_passed_on_as_exactly_as_eight_digits_allow() {
+        let check = |time, expected: &str| {
+            assert_eq!(format_timeout(time), expected);
+            assert!(parse_timeout(expected).is_some());
+        };
+        check(Duration::ZERO, "0n");
+        check(Duration::from_millis(99), "99000000n");
+        check(Duration::from_millis(100), "100000u");
+        check(Duration::from_secs(3600), "3600000m");
+        check(Duration::from_secs(365 * 24 * 3600), "31536000S");
+        check(Duration::from_secs(100_000_000), "27777H");
+    }
+
+    #[test]
+    fn content_types_of_grpc() {
+        let check = |text, expected| assert_eq!(is_grpc(&HeaderValue::from_static(text)), expected);
+        check("application/grpc", true);
+        check("application/grpc+proto", true);
+        check("application/grpc;charset=utf-8", true);
+        check("application/grpc-web", false);
+        check("application/json", false);
+    }
+}

@@ -1,0 +1,57 @@
+//! One worker's listener: every worker has its own on the same port, and the kernel shares out
+//! the connections (`SO_REUSEPORT`).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+use crate::admit::Slot;
+use crate::connection;
+use crate::gateway::Worker;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// How long to wait after the system refused to accept, as when descriptors have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Binds `address`, which several listeners of this process may share.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts connections until the gateway drains.
+pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener) {
+    let mut phase = worker.shared.phase.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            _ = phase.wait_for(|phase| phase.is_draining()) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, source)) => {
+                let shared = &worker.shared;
+                // Over the bound the connection is closed at once: nothing cheaper can be said.
+                match Slot::take(&shared.connections, shared.limits.connections_max) {
+                    Some(slot) => {
+                        drop(tokio::spawn(connection::serve(worker.clone(), tcp, source, slot)));
+                    }
+                    None => tracing::debug!(%source, "connection refused at the bound"),
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "connection not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Quotas of agreements, by the generic cell rate algorithm (ITU-T I.371): one moment per quota.
+
+use std::time::Duration;
+
+use dashmap::DashMap;
+use model::{AgreementId, Timestamp};
+use policy::source::{Agreement, Quota};
+
+/// How far each agreement's quotas are used. Survives changes of revision.
+#[derive(Debug, Default)]
+pub(crate) struct Quotas {
+    used: DashMap<AgreementId, Vec<Cell>>,
+}
+
+/// The theoretical arrival time of the next call, in nanoseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cell {
+    arrival_ns: u64,
+}
+
+impl Quotas {
+    /// Takes one call from each quota of `agreement`, or from none and says how long to wait.
+    pub(crate) fn take(&self, agreement: &Agreement, now: Timestamp) -> Result<(), Duration> {
+        if agreement.quota.is_empty() {
+            return Ok(());
+        }
+        let now_ns = now.as_micros().saturating_mul(1000);
+        let mut cells = match self.used.get_mut(&agreement.id) {
+            Some(cells) => cells,
+            None => self.used.entry(agreement.id.clone()).or_default(),
+        };
+        cells.resize(agreement.quota.len(), Cell::default());
+        let mut wait_ns = 0;
+        for (cell, quota) in cells.iter().zip(&agreement.quota) {
+            wait_ns = wait_ns.max(cell.wait_ns(quota, now_ns));
+        }
+        if wait_ns > 0 {
+            return Err(Duration::from_nanos(wait_ns));
+        }
+        for (cell, quota) in cells.iter_mut().zip(&agreement.quota) {
+            cell.arrival_ns = cell.arrival_ns.max(now_ns).saturating_add(interval_ns(quota));
+        }
+        Ok(())
+    }
+}
+
+impl Cell {
+    fn wait_ns(&self, quota: &Quota, now_ns: u64) -> u64 {
+        let tolerance = interval_ns(quota).saturating_mul(u64::from(quota.burst).saturating_sub(1));
+        self.arrival_ns.saturating_sub(tolerance).saturating_sub(now_ns)
+    }
+}
+
+fn interval_ns(quota: &Quota) -> u64 {
+    let period = u64::try_from(quota.period.as_nanos()).unwrap_or(u64::MAX);
+    period / u64::from(quota.calls.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::PurposeCode;
+    use policy::source::{Consumer, Methods, Mode, State};
+
+    use super::*;
+
+    fn agreement(quota: &[(u32, u64, u32)]) -> Agreement {
+        let quota = quota.iter().map(|(calls, secs, burst)| Quota {
+            calls: *calls,
+            period: Duration::from_secs(*secs),
+            burst: *burst,
+        });
+        Agreement {
+            id: "A-1".parse().unwrap(),
+            consumer: Consumer::Member("G09".parse().unwrap()),
+            node: "n".parse().unwrap(),
+            service: "s".into(),
+            methods: Methods::All,
+            purposes: vec!["p".parse::<PurposeCode>().unwrap()],
+            legal_basis: String::new(),
+            mode: Mode::ByDefault,
+            valid_from: Timestamp::from_secs(0),
+            valid_until: Timestamp::MAX,
+            state: State::Active,
+            quota: quota.collect(),
+        }
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_micros(1_000_000_000 + millis * 1000)
+    }
+
+    #[test]
+    fn a_burst_passes_then_the_rate_holds() {
+        let (quotas, agreement) = (Quotas::default(), agreement(&[(10, 1, 3)]));
+        for _ in 0..3 {
+            assert_eq!(quotas.take(&agreement, at(0)), Ok(()));
+        }
+        assert_eq!(quotas.take(&agreement, at(0)), Err(Duration::from_millis(100)));
+        assert_eq!(quotas.take(&agreement, at(99)), Err(Duration::from_millis(1)));
+        assert_eq!(quotas.take(&agreement, at(100)), Ok(()));
+        assert_eq!(quotas.take(&agreement, at(100)), Err(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_refused_call_takes_from_no_quota() {
+        let (quotas, agreement) = (Quotas::default(), agreement(&[(1000, 1, 1000), (1, 60, 1)]));
+        assert_eq!(quotas.take(&agreement, at(0)), Ok(()));
+        for _ in 0..5000 {
+            assert!(quotas.take(&agreement, at(1)).is_err());
+        }
+        assert_eq!(quotas.take(&agreement, at(60_000)), Ok(()));
+    }
+
+    #[test]
+    fn no_quota_means_no_bound() {
+        let (quotas, agreement) = (Quotas::default(), agreement(&[]));
+        assert!((0..10_000).all(|_| quotas.take(&agreement, at(0)).is_ok()));
+    }
+}
