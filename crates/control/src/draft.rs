@@ -67,6 +67,10 @@ impl<K: Clone + Eq + Hash + Display, T> Table<K, T> {
             return;
         };
         for (item, number) in items.iter().zip(0..) {
+            if report.is_full() {
+                self.partial = true;
+                return;
+            }
             let decoded = decode(item, report);
             self.add(number, decoded, report);
         }
@@ -137,7 +141,7 @@ impl Default for Draft {
 }
 
 impl Draft {
-    /// A file of the registry could not be read: any object may be in it.
+    /// A part of the registry could not be read: any object may be in it.
     pub(crate) fn registry_is_partial(&mut self) {
         self.members.partial = true;
         self.systems.partial = true;

@@ -80,6 +80,8 @@ pub(crate) struct Report {
     folder: PathBuf,
     file: Arc<str>,
     problems: Vec<Problem>,
+    /// How many problems there were when the current file was entered.
+    before: usize,
 }
 
 impl Report {
@@ -96,6 +98,12 @@ impl Report {
     /// What is reported from here on is about `file`.
     pub(crate) fn enter(&mut self, file: Arc<str>) {
         self.file = file;
+        self.before = self.problems.len();
+    }
+
+    /// Whether nothing was reported about the current file so far.
+    pub(crate) fn file_is_clean(&self) -> bool {
+        self.problems.len() == self.before && !self.is_full()
     }
 
     /// The file that is being read.
@@ -135,6 +143,11 @@ impl Report {
     /// Whether nothing was reported.
     pub(crate) fn is_empty(&self) -> bool {
         self.problems.is_empty()
+    }
+
+    /// Whether no more problems are kept, so that looking for them is idle.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() > PROBLEMS_MAX
     }
 
     /// The problems in order of file, line and column.

@@ -30,6 +30,10 @@ pub(crate) fn registry(root: &yaml::Node<'_>, draft: &mut Draft, report: &mut Re
     let Some(fields) = Fields::of(root, &KEYS, report) else {
         return draft.registry_is_partial();
     };
+    // A list may stand under a misspelt or repeated key.
+    if !report.file_is_clean() {
+        draft.registry_is_partial();
+    }
     if let Some(members) = fields.get("members") {
         draft.members.extend(members, report, member);
     }

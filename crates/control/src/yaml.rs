@@ -271,7 +271,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4000))]
 
         #[test]
-        fn no_text_makes_the_reader_panic(text in "[ \\t\\n\\-:,?\\[\\]{}&*!|>'\"%@`#a0~.\\\\<é]{0,60}") {
+        fn no_text_makes_the_reader_panic(
+            text in "[ \\t\\n\\-:,?\\[\\]{}&*!|>'\"%@`#a0~.\\\\<é]{0,60}",
+        ) {
             let mut report = Report::default();
             let read = read(&text, &mut report).is_err();
             prop_assert_eq!(read && report.is_empty(), false);

@@ -481,6 +481,13 @@ fn what_refers_to_a_broken_object_is_not_reported() {
             registry/all.yaml:2:1: found malformed YAML (while parsing a node, did not find expected node content), expected YAML 1.2
         "#]],
     );
+    // A list stands under a misspelt key.
+    check_files(
+        &[("registry/all.yaml", &REGISTRY.replace("members:", "member:"))],
+        &expect![[r#"
+            registry/all.yaml:1:1: found unknown key `member`, expected `members`, `systems`, `nodes` or `purposes`; did you mean `members`?
+        "#]],
+    );
     // Broken references are reported although other fields are broken.
     check_files(
         &[("agreements/all.yaml", &AGREEMENTS.replace("2027-12-31", "soon").replace("G09", "G10"))],
