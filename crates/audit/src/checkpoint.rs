@@ -76,7 +76,8 @@ pub(crate) fn write(disk: &dyn Disk, folder: &Path, signer: &Signer, head: Head)
 
 /// The text of a checkpoint file; never more than a note can have.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(NOTE_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
-    Ok(text)
+    let mut text = Vec::new();
+    File::open(path)?.take(NOTE_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
+    // What is not text is not signed either.
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }

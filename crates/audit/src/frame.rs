@@ -12,7 +12,7 @@ pub const ENTRY_BYTES_MAX: usize = 65_535;
 pub(crate) const SECTOR_BYTES: usize = 512;
 pub(crate) const FRAME_HEADER_BYTES: usize = 96;
 const LENGTH_BYTES: usize = 4;
-const CRC_OFFSET: usize = FRAME_HEADER_BYTES - 4;
+pub(crate) const CRC_OFFSET: usize = FRAME_HEADER_BYTES - 4;
 const MAGIC: [u8; 4] = *b"GLFR";
 
 /// Bytes that an entry takes in a frame.
@@ -216,6 +216,11 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
+    /// Number of the segment, and index of the next entry.
+    pub(crate) fn place(&self) -> (u64, u64) {
+        (self.segment, self.frontier.size())
+    }
+
     /// Reads the frame at `offset`, and takes it in if it continues the chain.
     pub(crate) fn read<'a>(
         &mut self,

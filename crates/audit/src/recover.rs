@@ -424,7 +424,7 @@ fn scan_segment(
         return Err(damaged(offset, "no whole frame, and later segments follow".into()));
     }
     if torn_bytes > 0
-        && let Some(later) = later_frame(&bytes, offset, &fault, chain)
+        && let Some(later) = later_frame(&bytes, offset, &fault, chain.place())
     {
         // A frame is written only after the one before was synced: this was whole once.
         return Err(damaged(offset, format!("frame is damaged, a whole one follows at {later}")));
@@ -432,12 +432,13 @@ fn scan_segment(
     Ok(End { offset: offset as u64, last: last as u64, torn_bytes: torn_bytes as u64 })
 }
 
-/// The offset of a whole frame after a broken one, if there is one.
+/// The offset of a whole frame after a broken one, if there is one: a frame of this segment, from
+/// the next entry on or later.
 pub(crate) fn later_frame(
     segment: &[u8],
     offset: usize,
     fault: &FrameFault,
-    chain: &Chain,
+    (number, next_index): (u64, u64),
 ) -> Option<usize> {
     let broken_bytes = match fault {
         // Entries are not to be taken for frames.
@@ -446,9 +447,9 @@ pub(crate) fn later_frame(
     };
     (offset.saturating_add(broken_bytes)..segment.len()).step_by(SECTOR_BYTES).find(|&later| {
         Frame::read(segment, later).is_ok_and(|frame| {
-            frame.header.segment == chain.segment
+            frame.header.segment == number
                 && frame.header.offset as usize == later
-                && frame.header.first_index >= chain.frontier.size()
+                && frame.header.first_index >= next_index
         })
     })
 }

@@ -63,11 +63,11 @@ pub const SEGMENT_BYTES_MIN: u64 = 128 << 10;
 pub const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 pub(crate) const HEADER_BYTES: usize = 4096;
 const VERSION: u16 = 1;
-const MAGIC: [u8; 8] = *b"GLSEGMNT";
+pub(crate) const MAGIC: [u8; 8] = *b"GLSEGMNT";
 const ALGORITHM_ED25519: u8 = 1;
 const ORIGIN_OFFSET: usize = 96;
 const FRONTIER_OFFSET: usize = 352;
-const CRC_OFFSET: usize = HEADER_BYTES - 4;
+pub(crate) const CRC_OFFSET: usize = HEADER_BYTES - 4;
 
 /// The header block of a segment in use.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,497 @@
+//! Reading a whole ledger folder again: every frame, checksum, hash, header, zero and signature.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::folder::{self, Listing};
+use crate::frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameFault, stored_bytes};
+use crate::locate;
+use crate::note::Checkpoint;
+use crate::recover::{later_frame, read_all};
+use crate::segment::{HEADER_BYTES, HeaderBlock, MAGIC, SegmentHeader, is_segment_length};
+use crate::sign::VerifyingKey;
+use crate::tree::{Frontier, Hash};
+
+/// How often the end of a ledger that is being written is read again if it shows half a frame.
+const LIVE_READS_MAX: usize = 100;
+const LIVE_PAUSE: Duration = Duration::from_millis(10);
+
+/// A ledger that is whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Its entries.
+    pub entries: u64,
+    /// Root hash over them.
+    pub root_hash: Hash,
+    /// How many of the entries the signed checkpoint covers; the rest came later.
+    pub checkpoint_size: u64,
+    /// The key that signed the checkpoint.
+    pub key: VerifyingKey,
+    /// Whether that is the key given, and not only one that the ledger itself names.
+    pub key_given: bool,
+    /// Segments in use.
+    pub segments: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Whether another process was writing the ledger.
+    pub live: bool,
+    /// Files in the folder that do not belong to a ledger.
+    pub unknown_files: Vec<PathBuf>,
+}
+
+/// Why a ledger is not whole, or could not be read.
+#[derive(Debug, Error)]
+pub enum VerifyError {
+    /// A file could not be read.
+    #[error("read `{}`: {source}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder holds no ledger.
+    #[error("`{}` holds no ledger", .0.display())]
+    NoLedger(PathBuf),
+    /// A file is not what was written.
+    #[error("`{}` is damaged at byte {offset}: {what}", file.display())]
+    Damaged {
+        /// Which.
+        file: PathBuf,
+        /// The first bad byte, from the start of the file.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The last write was cut by a crash. Nobody was told that it had happened.
+    #[error(
+        "`{}` ends in a write that was cut by a crash, at byte {offset}: \
+         start the gateway to recover it",
+        file.display()
+    )]
+    Torn {
+        /// Which file.
+        file: PathBuf,
+        /// Where the write starts.
+        offset: u64,
+    },
+    /// A file is missing.
+    #[error("`{}` is missing", .0.display())]
+    Missing(PathBuf),
+    /// The checkpoint vouches for more entries than there are.
+    #[error("checkpoint vouches for {vouched} entries, the segments hold {found}")]
+    LostEntries {
+        /// Size in the checkpoint.
+        vouched: u64,
+        /// Entries found.
+        found: u64,
+    },
+    /// The entries are not those that the checkpoint vouches for.
+    #[error("the first {0} entries do not give the root hash in the checkpoint")]
+    RootMismatch(u64),
+    /// The checkpoint is not signed with the key given.
+    #[error("checkpoint is not signed with the key `{given}`")]
+    WrongKey {
+        /// The key given.
+        given: VerifyingKey,
+    },
+    /// The caller's check of an entry failed.
+    #[error("entry {index} in `{}` at byte {offset}: {what}", file.display())]
+    Entry {
+        /// Its index.
+        index: u64,
+        /// Its segment.
+        file: PathBuf,
+        /// Where it starts.
+        offset: u64,
+        /// What the caller found.
+        what: String,
+    },
+}
+
+/// Called with each entry's index and bytes, in order.
+type OnEntry<'a> = dyn FnMut(u64, &[u8]) -> Result<(), String> + 'a;
+/// Called with the bytes done and the bytes in all.
+type Progress<'a> = dyn FnMut(u64, u64) + 'a;
+
+/// Reads everything in a ledger folder again and says what is wrong first, down to the byte.
+///
+/// Without a key the ledger is held against the keys that its own segments name, which shows
+/// damage but not that the whole was exchanged. A ledger that is being written is verified up to
+/// where it stands.
+///
+/// ```no_run
+/// # fn main() -> Result<(), audit::VerifyError> {
+/// let folder = std::path::Path::new("/var/lib/giaolien/ledger");
+/// let verified = audit::verify_folder(folder, None, &mut |_, _| Ok(()), &mut |_, _| {})?;
+/// assert!(verified.checkpoint_size <= verified.entries);
+/// # Ok(())
+/// # }
+/// ```
+pub fn verify_folder(
+    dir: &Path,
+    key: Option<&VerifyingKey>,
+    on_entry: &mut OnEntry<'_>,
+    progress: &mut Progress<'_>,
+) -> Result<Verified, VerifyError> {
+    let listing = folder::list(dir).map_err(unreadable(dir))?;
+    if listing.segments.is_empty() {
+        return Err(VerifyError::NoLedger(dir.to_owned()));
+    }
+    let live = is_live(dir);
+    let mut keys: Vec<_> = key.cloned().into_iter().collect();
+    record_keys(dir, &listing, &mut keys)?;
+    // Read before the segments: what it vouches for is in them.
+    let note_path = dir.join(folder::CHECKPOINT);
+    let note = fs::read(&note_path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => VerifyError::Missing(note_path.clone()),
+        _ => VerifyError::Unreadable { path: note_path.clone(), source },
+    })?;
+    let vouched = locate::checkpoint(&note, &keys).map(|(checkpoint, _)| checkpoint);
+    let mut pass = Pass {
+        folder: dir,
+        live,
+        vouched,
+        vouched_root: None,
+        chain: Chain { segment: 0, prev_crc: 0, frontier: Frontier::new() },
+        segments: 0,
+        blank: None,
+        end: None,
+        bytes_done: 0,
+        bytes_total: total_bytes(dir, &listing)?,
+        on_entry,
+        progress,
+    };
+    pass.note_root();
+    pass.segments(&listing)?;
+    let found = pass.chain.frontier.size();
+    let Some((checkpoint, signed_by)) = locate::checkpoint(&note, &keys) else {
+        return Err(bad_checkpoint(note_path, &note, &keys));
+    };
+    if let Some(given) = key.filter(|given| **given != signed_by) {
+        return Err(VerifyError::WrongKey { given: given.clone() });
+    }
+    if checkpoint.size > found {
+        return Err(VerifyError::LostEntries { vouched: checkpoint.size, found });
+    }
+    if pass.vouched_root != Some(checkpoint.root_hash) {
+        return Err(VerifyError::RootMismatch(checkpoint.size));
+    }
+    Ok(Verified {
+        entries: found,
+        root_hash: pass.chain.frontier.root(),
+        checkpoint_size: checkpoint.size,
+        key: signed_by,
+        key_given: key.is_some(),
+        segments: pass.segments,
+        bytes: pass.bytes_done,
+        live,
+        unknown_files: listing.unknown,
+    })
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + '_ {
+    move |source| VerifyError::Unreadable { path: path.to_owned(), source }
+}
+
+/// Whether another process holds the ledger's lock.
+fn is_live(dir: &Path) -> bool {
+    let lock = File::open(dir.join(folder::LOCK));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
+}
+
+fn total_bytes(dir: &Path, listing: &Listing) -> Result<u64, VerifyError> {
+    let length = |number: &u64| {
+        let path = folder::segment_path(dir, *number);
+        fs::metadata(&path).map(|found| found.len()).map_err(unreadable(&path))
+    };
+    listing.segments.iter().map(length).sum()
+}
+
+/// The header block of a segment, as it is now.
+fn header_block(dir: &Path, number: u64) -> Result<HeaderBlock, VerifyError> {
+    let path = folder::segment_path(dir, number);
+    let mut block = vec![0; HEADER_BYTES];
+    match File::open(&path).and_then(|file| file.read_exact_at(&mut block, 0)) {
+        Ok(()) => Ok(HeaderBlock::read(&block)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(HeaderBlock::read(&[])),
+        Err(source) => Err(VerifyError::Unreadable { path, source }),
+    }
+}
+
+/// Adds the different keys in the headers of the segments.
+fn record_keys(
+    dir: &Path,
+    listing: &Listing,
+    keys: &mut Vec<VerifyingKey>,
+) -> Result<(), VerifyError> {
+    for &number in &listing.segments {
+        if let HeaderBlock::Whole { header, .. } = header_block(dir, number)?
+            && !keys.contains(&header.key)
+        {
+            keys.push(header.key);
+        }
+    }
+    Ok(())
+}
+
+fn bad_checkpoint(file: PathBuf, note: &[u8], keys: &[VerifyingKey]) -> VerifyError {
+    let (offset, what) = match locate::in_checkpoint(note, keys) {
+        Some(flip) => (flip.at as u64, changed(note, flip)),
+        None => (0, "not a checkpoint that a key of this ledger signed".to_owned()),
+    };
+    VerifyError::Damaged { file, offset, what }
+}
+
+fn changed(bytes: &[u8], flip: locate::Flip) -> String {
+    let is = bytes.get(flip.at).copied().unwrap_or_default();
+    format!("byte is 0x{is:02x}, was 0x{:02x}", is ^ flip.change)
+}
+
+/// One reading of all segments.
+struct Pass<'a> {
+    folder: &'a Path,
+    live: bool,
+    /// What the checkpoint says, if its signature holds.
+    vouched: Option<Checkpoint>,
+    /// Root hash at the checkpoint's size, once that is reached.
+    vouched_root: Option<Hash>,
+    chain: Chain,
+    segments: u64,
+    /// The first segment that is not in use.
+    blank: Option<PathBuf>,
+    /// The last segment in use, and where its frames end.
+    end: Option<(PathBuf, usize)>,
+    bytes_done: u64,
+    bytes_total: u64,
+    on_entry: &'a mut OnEntry<'a>,
+    progress: &'a mut Progress<'a>,
+}
+
+impl Pass<'_> {
+    fn note_root(&mut self) {
+        let frontier = &self.chain.frontier;
+        if self.vouched.as_ref().is_some_and(|vouched| vouched.size == frontier.size()) {
+            self.vouched_root = Some(frontier.root());
+        }
+    }
+
+    fn segments(&mut self, listing: &Listing) -> Result<(), VerifyError> {
+        for (&number, expected) in listing.segments.iter().zip(0..) {
+            if number != expected {
+                return Err(VerifyError::Missing(folder::segment_path(self.folder, expected)));
+            }
+            // Asked before the segment is read: of a ledger that is being written, what is last
+            // now may be full, and the next begun, a moment later.
+            let is_last = !self.in_use(listing, number + 1)?;
+            self.segment(number, is_last)?;
+            if self.live && is_last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn in_use(&self, listing: &Listing, number: u64) -> Result<bool, VerifyError> {
+        let exists = listing.segments.binary_search(&number).is_ok();
+        Ok(exists && matches!(header_block(self.folder, number)?, HeaderBlock::Whole { .. }))
+    }
+
+    fn segment(&mut self, number: u64, is_last: bool) -> Result<(), VerifyError> {
+        let path = folder::segment_path(self.folder, number);
+        let file = File::open(&path).map_err(unreadable(&path))?;
+        let length = file.metadata().map_err(unreadable(&path))?.len();
+        if !is_segment_length(length) {
+            let what = "length is not that of a segment".to_owned();
+            return Err(VerifyError::Damaged { file: path, offset: length, what });
+        }
+        let mut bytes = read_all(&file, length).map_err(unreadable(&path))?;
+        let done_before = self.bytes_done;
+        match HeaderBlock::read(&bytes) {
+            HeaderBlock::Whole { header, crc } => {
+                self.header(&path, &header, number, length)?;
+                self.chain.segment = number;
+                self.chain.prev_crc = crc;
+                self.segments += 1;
+                let end = self.frames(&path, &file, &mut bytes, is_last)?;
+                self.end = Some((path, end));
+            }
+            HeaderBlock::Zero => {
+                check_blank(&path, &bytes)?;
+                self.blank.get_or_insert(path);
+            }
+            HeaderBlock::Broken { computed, stored } => {
+                return Err(broken_header(path, &mut bytes, computed, stored));
+            }
+            HeaderBlock::Foreign { offset, what } => {
+                return Err(VerifyError::Damaged { file: path, offset: offset as u64, what });
+            }
+        }
+        self.bytes_done = done_before + length;
+        (self.progress)(self.bytes_done, self.bytes_total);
+        Ok(())
+    }
+
+    /// A header must continue what the segments before gave.
+    fn header(
+        &mut self,
+        path: &Path,
+        header: &SegmentHeader,
+        number: u64,
+        length: u64,
+    ) -> Result<(), VerifyError> {
+        let damaged = |file: &Path, offset, what: String| {
+            Err(VerifyError::Damaged { file: file.to_owned(), offset, what })
+        };
+        if let Some(blank) = &self.blank {
+            return damaged(blank, 0, "header is blank, segments in use follow".into());
+        }
+        let (begins, size) = (header.frontier.size(), self.chain.frontier.size());
+        if let Some((last, end)) = &self.end
+            && begins > size
+        {
+            let what = format!("entries {size} to {} are missing", begins - 1);
+            return damaged(last, *end as u64, what);
+        }
+        let wrong = [
+            (header.number != number, 16, "segment number does not match the file's name"),
+            (header.segment_bytes != length, 24, "length does not match the file's"),
+            (begins != size, 32, "first index does not follow the segment before"),
+            (header.frontier != self.chain.frontier, 352, "frontier is not that of the entries"),
+            (header.prev_crc != self.chain.prev_crc, 12, "segment does not follow the one before"),
+        ];
+        match wrong.into_iter().find(|(is_wrong, ..)| *is_wrong) {
+            Some((_, offset, what)) => damaged(path, offset, what.to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads frames up to the end, and the zeros after it. Returns where the frames end.
+    fn frames(
+        &mut self,
+        path: &Path,
+        file: &File,
+        bytes: &mut Vec<u8>,
+        is_last: bool,
+    ) -> Result<usize, VerifyError> {
+        let mut offset = HEADER_BYTES;
+        let mut reads = 0;
+        loop {
+            let fault = match self.chain.read(bytes, offset) {
+                Ok(frame) => {
+                    self.entries(path, &frame, offset)?;
+                    offset += frame.header.frame_bytes();
+                    continue;
+                }
+                Err(fault) => fault,
+            };
+            let rest = bytes.get(offset..).unwrap_or_default();
+            if fault == FrameFault::Zero && rest.iter().all(|byte| *byte == 0) {
+                return Ok(offset);
+            }
+            if self.live && is_last && reads < LIVE_READS_MAX {
+                // Most likely a write under way; the checks above begin where it does.
+                reads += 1;
+                thread::sleep(LIVE_PAUSE);
+                *bytes = read_all(file, bytes.len() as u64).map_err(unreadable(path))?;
+                continue;
+            }
+            return Err(self.no_frame(path, bytes, offset, fault, is_last));
+        }
+    }
+
+    fn entries(
+        &mut self,
+        path: &Path,
+        frame: &Frame<'_>,
+        offset: usize,
+    ) -> Result<(), VerifyError> {
+        self.note_root();
+        let mut at = (offset + FRAME_HEADER_BYTES) as u64;
+        for (index, entry) in (frame.header.first_index..).zip(frame.entries()) {
+            (self.on_entry)(index, entry).map_err(|what| VerifyError::Entry {
+                index,
+                file: path.to_owned(),
+                offset: at,
+                what,
+            })?;
+            at += stored_bytes(entry) as u64;
+        }
+        (self.progress)(self.bytes_done + at, self.bytes_total);
+        Ok(())
+    }
+
+    /// Tells a changed byte from other damage, and damage from a write that a crash cut.
+    fn no_frame(
+        &self,
+        path: &Path,
+        bytes: &mut [u8],
+        offset: usize,
+        fault: FrameFault,
+        is_last: bool,
+    ) -> VerifyError {
+        let damaged = |offset: usize, what: String| VerifyError::Damaged {
+            file: path.to_owned(),
+            offset: offset as u64,
+            what,
+        };
+        if let FrameFault::Content { offset, what } = fault {
+            return damaged(offset, what.to_owned());
+        }
+        if let Some(flip) = locate::in_frame(bytes, offset, &fault, &self.chain) {
+            let (frame, what) = (self.chain.frontier.size(), changed(bytes, flip));
+            return damaged(
+                flip.at,
+                format!("{what}, in the frame that begins with entry {frame}"),
+            );
+        }
+        let rest = bytes.get(offset..).unwrap_or_default();
+        let mut stray = (offset..).zip(rest).filter(|(_, byte)| **byte != 0);
+        if let (Some((at, byte)), None) = (stray.next(), stray.next()) {
+            return damaged(at, format!("byte is 0x{byte:02x}, was 0x00, in unused space"));
+        }
+        if let Some(later) = later_frame(bytes, offset, &fault, self.chain.place()) {
+            return damaged(offset, format!("no whole frame, one follows at byte {later}"));
+        }
+        let size = self.chain.frontier.size();
+        if let Some(vouched) = self.vouched.as_ref().filter(|vouched| vouched.size > size) {
+            let last = vouched.size - 1;
+            return damaged(offset, format!("no whole frame; entries {size} to {last} are gone"));
+        }
+        if !is_last {
+            return damaged(offset, "no whole frame, later segments follow".to_owned());
+        }
+        VerifyError::Torn { file: path.to_owned(), offset: offset as u64 }
+    }
+}
+
+/// A segment that is not in use yet has nothing in it.
+fn check_blank(path: &Path, bytes: &[u8]) -> Result<(), VerifyError> {
+    match bytes.iter().position(|byte| *byte != 0) {
+        None => Ok(()),
+        Some(at) => {
+            let what = "not zero, in a segment whose header is blank".to_owned();
+            Err(VerifyError::Damaged { file: path.to_owned(), offset: at as u64, what })
+        }
+    }
+}
+
+fn broken_header(path: PathBuf, bytes: &mut [u8], computed: u32, stored: u32) -> VerifyError {
+    if let Some((flip, _)) = locate::in_segment_header(bytes, computed, stored) {
+        let what = format!("{}, in the segment's header", changed(bytes, flip));
+        return VerifyError::Damaged { file: path, offset: flip.at as u64, what };
+    }
+    let no_frames = bytes.iter().skip(HEADER_BYTES).all(|byte| *byte == 0);
+    if no_frames && bytes.starts_with(&MAGIC) {
+        return VerifyError::Torn { file: path, offset: 0 };
+    }
+    let at = bytes.iter().position(|byte| *byte != 0).unwrap_or(0);
+    let what = "segment's header does not match its checksum".to_owned();
+    VerifyError::Damaged { file: path, offset: at as u64, what }
+}
