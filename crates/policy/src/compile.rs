@@ -8,6 +8,9 @@ use crate::problem::{Problem, Subject};
 use crate::snapshot::{AgreementRow, ConsumerKey, Ix, MemberRow, MethodRow, Snapshot, SystemRow};
 use crate::source::{Agreement, Consumer, Methods, Node, RouteRule, Source, System};
 
+/// Problems that get a hint. Each hint compares the word with every known one.
+const HINTED_PROBLEMS_MAX: usize = 100;
+
 impl Snapshot {
     /// Compiles `source`.
     ///
@@ -91,7 +94,7 @@ impl Compiler {
     fn parent(&mut self, member: &MemberId, parent: &MemberId) -> Option<Ix> {
         let found = self.members.get(parent.as_str()).copied();
         if found.is_none() {
-            let near = nearest(parent.as_str(), self.members.keys());
+            let near = self.near(parent.as_str(), self.members.keys());
             let subject = Subject::Member(member.to_string());
             self.unknown(subject, "parent", parent.as_str(), "member", near);
         }
@@ -140,7 +143,7 @@ impl Compiler {
             }
             let member = self.members.get(system.member.as_str()).copied();
             if member.is_none() {
-                let near = nearest(system.member.as_str(), self.members.keys());
+                let near = self.near(system.member.as_str(), self.members.keys());
                 self.unknown(subject, "member", system.member.as_str(), "member", near);
             }
             self.snapshot.systems.push(SystemRow { system, member: member.unwrap_or(Ix::MAX) });
@@ -156,7 +159,7 @@ impl Compiler {
             }
             if !self.members.contains_key(node.provider.as_str()) {
                 let provider = node.provider.as_str();
-                let near = nearest(provider, self.members.keys());
+                let near = self.near(provider, self.members.keys());
                 self.unknown(subject.clone(), "provider", provider, "member", near);
             }
             if node.endpoints.is_empty() {
@@ -199,11 +202,14 @@ impl Compiler {
         });
     }
 
+    /// A rule for a method goes before one for its service, in whatever order they stand.
     fn routes(&mut self, rules: &[RouteRule]) {
-        for (rule, at) in rules.iter().zip(0..) {
+        let mut rules: Vec<(&RouteRule, usize)> = rules.iter().zip(0..).collect();
+        rules.sort_by_key(|(rule, _)| rule.method.is_some());
+        for (rule, at) in rules {
             let subject = Subject::Route(at);
             let Some((service, _)) = self.services.get(&rule.service).copied() else {
-                let near = nearest(&rule.service, self.services.keys());
+                let near = self.near(&rule.service, self.services.keys());
                 self.unknown(subject, "service", &rule.service, "service", near);
                 continue;
             };
@@ -214,12 +220,12 @@ impl Compiler {
                 if method.service == service && named {
                     matched = true;
                     method.deadline_max = rule.deadline_max.or(method.deadline_max);
-                    method.pass_authorization |= rule.pass_authorization;
+                    method.pass_authorization = rule.pass_authorization;
                 }
             }
             if !matched {
                 let name = rule.method.clone().unwrap_or_default();
-                let near = nearest(&name, self.method_names(&rule.service).iter());
+                let near = self.near(&name, self.method_names(&rule.service).iter());
                 self.unknown(subject, "method", &name, "method of the service", near);
             }
         }
@@ -256,7 +262,7 @@ impl Compiler {
         for (code, n) in agreement.purposes.iter().zip(0..) {
             if !self.snapshot.purposes.contains(code) {
                 let known = self.snapshot.purposes.iter().map(PurposeCode::as_str);
-                let near = nearest(code.as_str(), known);
+                let near = self.near(code.as_str(), known);
                 let field = format!("purposes[{n}]");
                 self.unknown(subject.clone(), &field, code.as_str(), "purpose", near);
             }
@@ -286,7 +292,7 @@ impl Compiler {
             }
         };
         if found.is_none() {
-            let near = nearest(id, table.keys());
+            let near = self.near(id, table.keys());
             self.unknown(subject.clone(), "consumer", id, kind, near);
         }
         found
@@ -294,7 +300,7 @@ impl Compiler {
 
     fn service(&mut self, subject: &Subject, agreement: &Agreement) -> Option<Ix> {
         let Some(node) = self.nodes.get(agreement.node.as_str()).copied() else {
-            let near = nearest(agreement.node.as_str(), self.nodes.keys());
+            let near = self.near(agreement.node.as_str(), self.nodes.keys());
             self.unknown(subject.clone(), "node", agreement.node.as_str(), "node", near);
             return None;
         };
@@ -302,7 +308,7 @@ impl Compiler {
             Some((service, owner)) if owner == node => Some(service),
             _ => {
                 let on_node = self.services.iter().filter(|(_, (_, owner))| *owner == node);
-                let near = nearest(&agreement.service, on_node.map(|(name, _)| name));
+                let near = self.near(&agreement.service, on_node.map(|(name, _)| name));
                 let kind = format!("service of node `{}`", agreement.node);
                 self.unknown(subject.clone(), "service", &agreement.service, &kind, near);
                 None
@@ -321,7 +327,7 @@ impl Compiler {
             match self.snapshot.paths.get(path.as_str()) {
                 Some(ix) => covered.push(*ix),
                 None => {
-                    let near = nearest(name, self.method_names(&agreement.service).iter());
+                    let near = self.near(name, self.method_names(&agreement.service).iter());
                     let field = format!("methods[{n}]");
                     self.unknown(subject.clone(), &field, name, "method of the service", near);
                 }

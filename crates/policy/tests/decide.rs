@@ -57,11 +57,7 @@ fn source(agreements: Vec<Agreement>) -> Source {
     let method = |name: &str, effect| Method { name: name.into(), effect };
     Source {
         revision: RevisionId(7),
-        members: vec![
-            member("H26", None),
-            member("H26.12", Some("H26")),
-            member("G01", None),
-        ],
+        members: vec![member("H26", None), member("H26.12", Some("H26")), member("G01", None)],
         systems: vec![system("province", "H26", 1), system("commune", "H26.12", 2)],
         nodes: vec![Node {
             id: "population".parse().unwrap(),
@@ -125,9 +121,13 @@ fn check(agreements: Vec<Agreement>, terms: &Terms, expected: Expect) {
 
 #[test]
 fn nothing_is_allowed_without_an_agreement() {
-    check(vec![], &purpose("residence"), expect![
-        "AGREEMENT_MISSING: no agreement allows this system to call the method (system: commune, method: /vn.population.v1.PopulationService/VerifyPerson); conclude an agreement with the provider"
-    ]);
+    check(
+        vec![],
+        &purpose("residence"),
+        expect![
+            "AGREEMENT_MISSING: no agreement allows this system to call the method (system: commune, method: /vn.population.v1.PopulationService/VerifyPerson); conclude an agreement with the provider"
+        ],
+    );
 }
 
 #[test]
@@ -167,25 +167,39 @@ fn a_suspended_agreement_gives_way_to_one_in_force() {
 
 #[test]
 fn the_purpose_is_implied_only_where_there_is_one() {
-    check(vec![agreement("A", of_member("H26"))], &Terms::default(), expect![
-        "allow A for residence"
-    ]);
+    check(
+        vec![agreement("A", of_member("H26"))],
+        &Terms::default(),
+        expect!["allow A for residence"],
+    );
     let two = vec!["residence".parse().unwrap(), "benefits".parse().unwrap()];
     let agreements = vec![Agreement { purposes: two, ..agreement("A", of_member("H26")) }];
-    check(agreements, &Terms::default(), expect![
-        "PURPOSE_MISSING: the call states no purpose and the agreement has more than one (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP, purposes_covered: residence benefits); send the purpose code in `exchange-purpose`"
-    ]);
+    check(
+        agreements,
+        &Terms::default(),
+        expect![
+            "PURPOSE_MISSING: the call states no purpose and the agreement has more than one (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP, purposes_covered: residence benefits); send the purpose code in `exchange-purpose`"
+        ],
+    );
 }
 
 #[test]
 fn purposes_bind() {
     let agreements = || vec![agreement("A", of_member("H26"))];
-    check(agreements(), &purpose("statistics"), expect![
-        "PURPOSE_NOT_COVERED: the agreement does not cover this purpose (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP, purposes_covered: residence, purpose: statistics); state a purpose of the agreement, or have the agreement extended"
-    ]);
-    check(agreements(), &purpose("curiosity"), expect![
-        "PURPOSE_UNKNOWN: the purpose code is not registered (purpose: curiosity); use a registered purpose code"
-    ]);
+    check(
+        agreements(),
+        &purpose("statistics"),
+        expect![
+            "PURPOSE_NOT_COVERED: the agreement does not cover this purpose (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP, purposes_covered: residence, purpose: statistics); state a purpose of the agreement, or have the agreement extended"
+        ],
+    );
+    check(
+        agreements(),
+        &purpose("curiosity"),
+        expect![
+            "PURPOSE_UNKNOWN: the purpose code is not registered (purpose: curiosity); use a registered purpose code"
+        ],
+    );
 }
 
 #[test]
@@ -196,30 +210,54 @@ fn states_and_validity_bind() {
         vec![changed]
     };
     let terms = purpose("residence");
-    check(with(|a| a.state = State::Draft), &terms, expect![
-        "AGREEMENT_DRAFT: the agreement is still a draft (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP); wait until the provider has activated it"
-    ]);
-    check(with(|a| a.state = State::Suspended), &terms, expect![
-        "AGREEMENT_SUSPENDED: the agreement is suspended (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP); ask the provider why, and to resume it"
-    ]);
-    check(with(|a| a.state = State::Ended), &terms, expect![
-        "AGREEMENT_ENDED: the agreement has been ended (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP); conclude a new agreement"
-    ]);
-    check(with(|a| a.valid_from = NOW.after(Duration::from_micros(1))), &terms, expect![
-        "AGREEMENT_NOT_YET_VALID: the agreement is not valid yet (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP, valid_from: 2026-11-18T11:06:40Z); call again once its validity has begun"
-    ]);
-    check(with(|a| a.valid_until = NOW), &terms, expect![
-        "AGREEMENT_EXPIRED: the agreement has expired (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP, valid_until: 2026-11-18T11:06:40Z); have the agreement renewed"
-    ]);
+    check(
+        with(|a| a.state = State::Draft),
+        &terms,
+        expect![
+            "AGREEMENT_DRAFT: the agreement is still a draft (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP); wait until the provider has activated it"
+        ],
+    );
+    check(
+        with(|a| a.state = State::Suspended),
+        &terms,
+        expect![
+            "AGREEMENT_SUSPENDED: the agreement is suspended (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP); ask the provider why, and to resume it"
+        ],
+    );
+    check(
+        with(|a| a.state = State::Ended),
+        &terms,
+        expect![
+            "AGREEMENT_ENDED: the agreement has been ended (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP); conclude a new agreement"
+        ],
+    );
+    check(
+        with(|a| a.valid_from = NOW.after(Duration::from_micros(1))),
+        &terms,
+        expect![
+            "AGREEMENT_NOT_YET_VALID: the agreement is not valid yet (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP, valid_from: 2026-11-18T11:06:40Z); call again once its validity has begun"
+        ],
+    );
+    check(
+        with(|a| a.valid_until = NOW),
+        &terms,
+        expect![
+            "AGREEMENT_EXPIRED: the agreement has expired (agreement: A, legal_basis: Nghị định 278/2025/NĐ-CP, valid_until: 2026-11-18T11:06:40Z); have the agreement renewed"
+        ],
+    );
     check(with(|a| a.valid_from = NOW), &terms, expect!["allow A for residence"]);
 }
 
 #[test]
 fn an_agreement_that_does_not_apply_cannot_be_named() {
     let named = Terms { agreement: Some("X".parse().unwrap()), ..purpose("residence") };
-    check(vec![agreement("A", of_member("H26"))], &named, expect![
-        "AGREEMENT_NOT_APPLICABLE: the agreement named in `exchange-agreement` does not cover this call (agreement_named: X, system: commune, method: /vn.population.v1.PopulationService/VerifyPerson); name an agreement that covers the system and the method, or name none"
-    ]);
+    check(
+        vec![agreement("A", of_member("H26"))],
+        &named,
+        expect![
+            "AGREEMENT_NOT_APPLICABLE: the agreement named in `exchange-agreement` does not cover this call (agreement_named: X, system: commune, method: /vn.population.v1.PopulationService/VerifyPerson); name an agreement that covers the system and the method, or name none"
+        ],
+    );
 }
 
 #[test]

@@ -38,7 +38,12 @@ pub async fn connect(world: &World, system: &Issued) -> SendRequest<Bytes> {
     let tcp = TcpStream::connect(world.address()).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
-    let (requests, connection) = h2::client::handshake(tls).await.unwrap();
+    // A stalled stream must not use up the window of the others.
+    let (requests, connection) = h2::client::Builder::new()
+        .initial_connection_window_size(1 << 20)
+        .handshake(tls)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     requests
 }

@@ -1,0 +1,104 @@
+//! From a checked configuration to a running gateway with an open ledger.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use anyhow::{Context, Result};
+use audit::{Log, Options, Origin, Recovered, Signer};
+use control::Config;
+use dataplane::{Gateway, Identity, Limits, Live, Settings};
+use model::{Clock, Entry, Opened, RevisionId, SystemClock};
+use rustls::pki_types::CertificateDer;
+
+/// A running gateway and what it stands on.
+pub(crate) struct Running {
+    pub(crate) gateway: Gateway,
+    pub(crate) ledger: Arc<Log>,
+    pub(crate) live: Arc<Live>,
+}
+
+/// The number of a revision that is loaded now: seconds since 1970, so that numbers grow across
+/// restarts and tell when a revision was loaded.
+pub(crate) fn revision_now() -> RevisionId {
+    RevisionId(SystemClock.now().as_micros() / 1_000_000)
+}
+
+/// Opens the ledger and starts the gateway.
+pub(crate) fn start(config: Config) -> Result<Running> {
+    let Config { gateway: settings, snapshot, .. } = config;
+    let (ledger, recovered) = open_ledger(&settings.ledger)?;
+    tracing::info!(
+        entries = recovered.entries,
+        discarded_bytes = recovered.discarded_bytes,
+        "ledger opened"
+    );
+    let ledger = Arc::new(ledger);
+    let opened = Entry::Opened(Opened {
+        time: SystemClock.now(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        discarded_bytes: recovered.discarded_bytes,
+    });
+    let ticket =
+        ledger.append(&wire::evidence::encode_entry(&opened)).context("write to ledger")?;
+    ticket.wait().context("write to ledger")?;
+    let live = Arc::new(Live::new(snapshot));
+    let settings = data_plane(settings);
+    let gateway = Gateway::start(settings, live.clone(), ledger.clone(), Arc::new(SystemClock))?;
+    Ok(Running { gateway, ledger, live })
+}
+
+fn open_ledger(settings: &control::Ledger) -> Result<(Log, Recovered)> {
+    let origin: Origin = settings.origin.parse().context("origin of the ledger")?;
+    let signer = read_signer(&settings.key, origin.clone())?;
+    let mut options = Options::new(settings.directory.clone(), origin, Arc::new(signer));
+    if let Some(bytes) = settings.segment_size {
+        options.segment_bytes = bytes;
+    }
+    if let Some(entries) = settings.pending_entries_max {
+        options.pending_entries_max = entries;
+    }
+    if let Some(interval) = settings.checkpoint_interval {
+        options.checkpoint_interval = interval;
+    }
+    let at = settings.directory.display();
+    Log::open(options).with_context(|| format!("open ledger `{at}`"))
+}
+
+fn read_signer(path: &Path, origin: Origin) -> Result<Signer> {
+    let shown = path.display();
+    let pem = fs::read_to_string(path).with_context(|| format!("read ledger key `{shown}`"))?;
+    Signer::from_pkcs8_pem(&pem, origin).with_context(|| format!("read ledger key `{shown}`"))
+}
+
+fn data_plane(settings: control::Gateway) -> Settings {
+    let limits = settings.limits;
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    let authorities = settings.tls.client_authorities;
+    Settings {
+        listen: settings.listen,
+        workers: settings.workers.map_or(cores, NonZeroUsize::get),
+        server: identity(&settings.tls.identity),
+        client_authorities: authorities.into_iter().map(CertificateDer::from).collect(),
+        upstream: identity(&settings.upstream.identity),
+        limits: Limits {
+            connections_max: limits.connections_max,
+            streams_per_connection_max: limits.streams_per_connection_max,
+            calls_in_flight_max: limits.calls_in_flight_max,
+            header_bytes_max: limits.header_size_max,
+            handshake_time_max: limits.handshake_time_max,
+            idle_time_max: limits.idle_time_max,
+            deadline_max: limits.deadline_max,
+            drain_time_max: limits.drain_time_max,
+            connect_time_max: limits.connect_time_max,
+            upstream_connections_max: limits.upstream_connections_max as usize,
+        },
+    }
+}
+
+fn identity(identity: &control::Identity) -> Identity {
+    let chain = identity.certificates.iter().cloned().map(CertificateDer::from).collect();
+    Identity { chain, key: identity.key.to_der() }
+}

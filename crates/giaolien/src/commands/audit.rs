@@ -1,0 +1,76 @@
+//! `giaolien audit`: reading a ledger folder again, as an auditor does.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use audit::{Verified, VerifyError};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::Subcommand;
+
+use super::receipt::read_key;
+use super::say;
+use crate::progress::Progress;
+
+/// Work with a ledger folder.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Reads everything again: framing, digests, tree, checkpoints, signatures.
+    ///
+    /// Without --key the signatures are checked with the key that the ledger itself names, which
+    /// proves that it is whole but not whose it is. Exits with 0 if the ledger is whole, 1 if it
+    /// was tampered with or is damaged, and says where.
+    #[command(after_help = "Example:\n  giaolien audit verify /var/lib/giaolien/ledger \
+        --key ledger.pub")]
+    Verify {
+        /// The ledger folder.
+        ledger_dir: PathBuf,
+        /// The ledger's public key.
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+}
+
+impl Audit {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let Self::Verify { ledger_dir, key } = self;
+        let key = key.as_deref().map(read_key).transpose()?;
+        let mut progress = Progress::new("verifying");
+        let verified = audit::verify_folder(
+            &ledger_dir,
+            key.as_ref(),
+            &mut |_index, entry| match wire::evidence::decode_entry(entry) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            },
+            &mut |done, total| progress.at(done, total),
+        );
+        drop(progress);
+        report(verified)
+    }
+}
+
+fn report(verified: Result<Verified, VerifyError>) -> Result<ExitCode> {
+    let verified = match verified {
+        Ok(verified) => verified,
+        Err(error) => {
+            eprintln!("not whole: {:#}", anyhow::Error::from(error));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let Verified { entries, checkpoint_size, segments, bytes, key, .. } = &verified;
+    say(format_args!("whole: {entries} entries in {segments} segments, {bytes} bytes read"));
+    say(format_args!("root hash {}", STANDARD.encode(verified.root_hash)));
+    say(format_args!("checkpoint covers {checkpoint_size} entries, signed by {key}"));
+    if !verified.key_given {
+        say("that key is the one the ledger itself names; give --key to check one you trust");
+    }
+    if verified.live {
+        say("the ledger was being written meanwhile");
+    }
+    for file in &verified.unknown_files {
+        say(format_args!("not part of a ledger: `{}`", file.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,86 @@
+//! `giaolien check`: everything that is wrong with a configuration folder, at once.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use control::{LoadError, Problem};
+use model::RevisionId;
+use serde_json::json;
+
+use super::say;
+
+/// Checks a whole configuration folder and prints every problem with its place.
+///
+/// Exits with 0 if the configuration is good, 1 if it has problems, 2 if it could not be read.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  giaolien check /etc/giaolien --format json")]
+pub(crate) struct Check {
+    /// The configuration folder.
+    dir: PathBuf,
+    /// How to print the problems.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Check {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match control::load(&self.dir, RevisionId::default()) {
+            Ok(config) => {
+                self.print_good(&config);
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(LoadError::Problems(problems)) => {
+                self.print_problems(&problems);
+                Ok(ExitCode::from(1))
+            }
+            Err(error) => {
+                eprintln!("error: {:#}", anyhow::Error::from(error));
+                Ok(ExitCode::from(2))
+            }
+        }
+    }
+
+    fn print_good(&self, config: &control::Config) {
+        let source = &config.source;
+        let counts = [
+            ("members", source.members.len()),
+            ("systems", source.systems.len()),
+            ("nodes", source.nodes.len()),
+            ("purposes", source.purposes.len()),
+            ("agreements", source.agreements.len()),
+        ];
+        match self.format {
+            Format::Text => {
+                let counts: Vec<String> =
+                    counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+                say(format_args!("good: {}", counts.join(", ")));
+            }
+            Format::Json => {
+                let counts: serde_json::Map<String, serde_json::Value> =
+                    counts.into_iter().map(|(kind, count)| (kind.into(), count.into())).collect();
+                say(json!({ "problems": [], "counts": counts }));
+            }
+        }
+    }
+
+    fn print_problems(&self, problems: &[Problem]) {
+        match self.format {
+            Format::Text => {
+                problems.iter().for_each(say);
+                let count = problems.len();
+                eprintln!("{count} {}", if count == 1 { "problem" } else { "problems" });
+            }
+            Format::Json => {
+                let problems: Vec<_> = problems.iter().map(Problem::to_json).collect();
+                say(json!({ "problems": problems }));
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `giaolien run`: the gateway, from its first call to a clean drain.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use audit::Trouble;
+use clap::Args;
+use control::{Config, LoadError};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::assemble::{self, Running};
+
+/// How often the ledger is looked at.
+const LEDGER_LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Runs the gateway on a configuration folder.
+///
+/// SIGHUP loads the folder again: registry, agreements and routes take effect with the next call,
+/// other settings need a restart; a folder with problems changes nothing. SIGTERM and SIGINT drain
+/// the gateway: no new calls, those in flight finish, then it exits with 0.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  giaolien run --config /etc/giaolien\n\n\
+    Environment:\n  GIAOLIEN_LOG  what to log, as `info` or `dataplane=debug,info`")]
+pub(crate) struct Run {
+    /// The configuration folder.
+    #[arg(long, value_name = "DIR")]
+    config: PathBuf,
+}
+
+impl Run {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        log_to_stderr();
+        let Some(config) = load(&self.config)? else { return Ok(ExitCode::FAILURE) };
+        let running = assemble::start(config)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let address = running.gateway.address();
+        let revision = running.live.snapshot().revision();
+        tracing::info!(%address, %revision, "serving");
+        let ended = runtime.block_on(until_stopped(&running, &self.config));
+        let Running { gateway, ledger, .. } = running;
+        gateway.drain();
+        ended?;
+        ledger.close().context("close ledger")?;
+        tracing::info!("drained");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Logs to standard error: text on a terminal, JSON otherwise.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("GIAOLIEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+}
+
+/// Loads a configuration, or prints what is wrong with it.
+fn load(dir: &Path) -> Result<Option<Config>> {
+    match control::load(dir, assemble::revision_now()) {
+        Ok(config) => Ok(Some(config)),
+        Err(LoadError::Problems(problems)) => {
+            problems.iter().for_each(|problem| eprintln!("{problem}"));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits for a signal to stop, serving signals to reload, watching the ledger.
+async fn until_stopped(running: &Running, dir: &Path) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    let mut look = tokio::time::interval(LEDGER_LOOK_EVERY);
+    let mut no_space = false;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => reload(running, dir),
+            _ = look.tick() => match running.ledger.status().trouble {
+                Some(Trouble::Failed(cause)) => {
+                    // A failed write or sync is never tried again: what is on disk is known only
+                    // by reading it, which the next start does.
+                    tracing::error!(%cause, "ledger failed, stopping");
+                    bail!("ledger failed: {cause}; start again to recover it from disk");
+                }
+                Some(Trouble::NoSpace) if !no_space => {
+                    no_space = true;
+                    tracing::error!("no space for the ledger, refusing calls until there is");
+                }
+                None if no_space => {
+                    no_space = false;
+                    tracing::info!("the ledger has space again");
+                }
+                Some(Trouble::NoSpace) | None => {}
+            },
+        }
+    }
+}
+
+fn reload(running: &Running, dir: &Path) {
+    match control::load(dir, assemble::revision_now()) {
+        Ok(config) => {
+            let revision = config.snapshot.revision();
+            running.live.replace(config.snapshot);
+            tracing::info!(%revision, "revision in force");
+        }
+        Err(LoadError::Problems(problems)) => {
+            for problem in &problems {
+                tracing::warn!(%problem, "configuration rejected");
+            }
+        }
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            tracing::warn!(error = format!("{error:#}"), "configuration rejected");
+        }
+    }
+}
