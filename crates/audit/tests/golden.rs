@@ -10,6 +10,7 @@ use std::path::Path;
 
 use audit::{Log, verify_receipt};
 use common::{entry, options, signer};
+use model::Receipt;
 
 fn check(name: &str, bytes: &[u8]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -21,6 +22,19 @@ fn check(name: &str, bytes: &[u8]) {
     let differs = expected.iter().zip(bytes).position(|(a, b)| a != b);
     assert_eq!(differs, None, "`{name}` differs at this byte");
     assert_eq!(expected.len(), bytes.len(), "length of `{name}`");
+}
+
+fn describe(receipt: &Receipt) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let Receipt { index, first, count, tree_size, .. } = receipt;
+    let path: Vec<_> = receipt.path.iter().map(|hash| hex(hash)).collect();
+    [
+        format!("entry {}\nindex {index}\nfirst {first}\ncount {count}\n", hex(&receipt.entry)),
+        format!("path {path:?}\ntree size {tree_size}\nroot {}\n", hex(&receipt.root_hash)),
+        format!("time {}\nkey id {:08x}\n", receipt.time.as_micros(), receipt.key_id),
+        format!("signature {}\n", hex(&receipt.signature)),
+    ]
+    .concat()
 }
 
 #[test]
@@ -40,12 +54,15 @@ fn segment_checkpoint_and_receipt() {
     check("checkpoint", &fs::read(folder.path().join("checkpoint")).unwrap());
     let receipt = receipt.unwrap();
     verify_receipt(&receipt, &signer().verifying_key()).unwrap();
-    check("receipt.txt", format!("{receipt:#?}\n").as_bytes());
+    check("receipt.txt", describe(&receipt).as_bytes());
     check("key.vkey", format!("{}\n", signer().verifying_key()).as_bytes());
 }
 
 #[test]
 fn a_ledger_of_version_1_opens() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        return;
+    }
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let folder = tempfile::tempdir().unwrap();
     let mut segment = fs::read(golden.join("segment-v1.log")).unwrap();

@@ -56,6 +56,11 @@ impl Compiler {
         });
     }
 
+    /// The word that may have been meant by `id`, for as long as looking it up is worth the time.
+    fn near<W: AsRef<str>>(&self, id: &str, known: impl Iterator<Item = W>) -> Option<String> {
+        (self.problems.len() < HINTED_PROBLEMS_MAX).then(|| nearest(id, known)).flatten()
+    }
+
     fn unknown(
         &mut self,
         subject: Subject,
