@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fields::{Fields, list, located, scalar};
+use crate::fields::{Fields, list, located, scalar, some};
 use crate::material::{authorities, identity, path, revocation_list, signing_key};
 use crate::problem::{Position, Report};
+use crate::registry::certificate;
 use crate::scalar::{count, duration, origin, size, socket};
-use crate::settings::{Downstream, Gateway, Ledger, Limits, Upstream};
+use crate::settings::{Admin, Downstream, Gateway, Ledger, Limits, Upstream};
 use crate::yaml::Node;
 
 const KEYS: [&str; 8] =
@@ -67,7 +68,7 @@ pub(crate) fn gateway(root: &Node<'_>, report: &mut Report) -> Read {
     let tls = fields.required("tls", downstream, report);
     let upstream = fields.required("upstream", upstream, report);
     let ledger = fields.required("ledger", ledger, report);
-    let admin = fields.optional("admin", listener, report);
+    let admin = fields.optional("admin", admin, report);
     let metrics = fields.optional("metrics", listener, report);
     let limits = fields.optional("limits", limits, report).unwrap_or_default();
     let known = upstream.is_some();
@@ -156,6 +157,13 @@ fn directory_is_apart(
         return None;
     }
     Some(())
+}
+
+fn admin(node: &Node<'_>, report: &mut Report) -> Option<Admin> {
+    let fields = Fields::of(node, &["listen", "operators"], report)?;
+    let listen = fields.required("listen", scalar(socket), report);
+    let operators = fields.required("operators", some(certificate), report);
+    Some(Admin { listen: listen?, operators: operators? })
 }
 
 fn listener(node: &Node<'_>, report: &mut Report) -> Option<std::net::SocketAddr> {

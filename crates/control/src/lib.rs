@@ -14,6 +14,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
+pub mod admin;
 mod agreements;
 mod draft;
 mod fields;
@@ -36,7 +37,7 @@ use thiserror::Error;
 
 pub use material::{Identity, PrivateKey, RevocationList};
 pub use problem::Problem;
-pub use settings::{Downstream, Gateway, Ledger, Limits, Upstream};
+pub use settings::{Admin, Downstream, Gateway, Ledger, Limits, Upstream};
 
 use draft::Draft;
 use folder::{AGREEMENTS, Folder, GATEWAY, REGISTRY, ROUTES};

@@ -84,7 +84,8 @@ fn system(item: &yaml::Node<'_>, report: &mut Report) -> Decoded<SystemId, Syste
     Decoded { id, object }
 }
 
-fn certificate(node: &yaml::Node<'_>, report: &mut Report) -> Option<CertificateDigest> {
+/// A certificate, by its file or by its digest.
+pub(crate) fn certificate(node: &yaml::Node<'_>, report: &mut Report) -> Option<CertificateDigest> {
     let fields = Fields::of(node, &CERTIFICATE_KEYS, report)?;
     match (fields.get("file"), fields.get("sha256")) {
         (Some(file), None) => material::digest(file, report),

@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::CertificateDigest;
+
 use crate::material::{Identity, RevocationList};
 
 /// What `gateway.yaml` says, with the files that it names read and checked. Paths are relative to
@@ -21,12 +23,22 @@ pub struct Gateway {
     pub upstream: Upstream,
     /// The ledger.
     pub ledger: Ledger,
-    /// Where the admin API listens, if it does.
-    pub admin: Option<SocketAddr>,
+    /// The admin API, if there is one.
+    pub admin: Option<Admin>,
     /// Where metrics and health are served, if they are.
     pub metrics: Option<SocketAddr>,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// The admin API. It shows the gateway's own identity, and takes certificates of the same
+/// authorities as consumers use, but only those that are listed here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where operators connect.
+    pub listen: SocketAddr,
+    /// Certificates of operators. At least one.
+    pub operators: Vec<CertificateDigest>,
 }
 
 /// TLS towards consumers.
