@@ -26,6 +26,8 @@
 
 mod checkpoint;
 mod disk;
+#[cfg(test)]
+mod faults;
 mod fields;
 mod folder;
 mod frame;

@@ -119,7 +119,7 @@ fn check_text(text: &str) -> Result<(), NoteError> {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n", self.text)?;
+        writeln!(f, "{}", self.text)?;
         for signature in &self.signatures {
             let mut bytes = signature.key_id.to_be_bytes().to_vec();
             bytes.extend_from_slice(&signature.bytes);

@@ -3,6 +3,13 @@
 //! To change a format, raise its version, keep reading the old one, and write the files anew
 //! with `UPDATE_GOLDEN=1 cargo test -p audit --test golden`; the diff is what is being promised.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails may panic"
+)]
+
 mod common;
 
 use std::fs;

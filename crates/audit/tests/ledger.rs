@@ -1,5 +1,12 @@
 //! The ledger through its public door.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails may panic"
+)]
+
 mod common;
 
 use audit::{AppendError, Log, OpenError, verify_receipt};

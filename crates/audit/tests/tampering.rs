@@ -1,5 +1,12 @@
 //! Every change of a ledger folder is found, and the byte is named.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails may panic"
+)]
+
 mod common;
 
 use std::fs;

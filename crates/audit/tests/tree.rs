@@ -1,5 +1,12 @@
 //! The tree against a slow, obvious model: the definition of RFC 6962, written down.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails may panic"
+)]
+
 use audit::Hash;
 use audit::tree::{self, Frontier, Nodes};
 use proptest::prelude::*;
