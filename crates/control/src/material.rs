@@ -42,8 +42,14 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
+impl Clone for PrivateKey {
+    fn clone(&self) -> Self {
+        Self(self.0.clone_key())
+    }
+}
+
 /// What the gateway proves itself with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     /// The certificate and those between it and the authority, in DER; its own comes first.
     pub certificates: Vec<Vec<u8>>,

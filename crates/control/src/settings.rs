@@ -42,7 +42,7 @@ pub struct Admin {
 }
 
 /// TLS towards consumers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Downstream {
     /// What the gateway proves itself with.
     pub identity: Identity,

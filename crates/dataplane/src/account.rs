@@ -160,6 +160,7 @@ impl Account {
             State::Arrived | State::Closed => {
                 let entry = Entry::Refused(self.refused(refusal));
                 self.state = State::Closed;
+                measure("", refusal.reason().name());
                 Sequenced::append(&self.shared.ledger, &entry)?
             }
         };
@@ -168,14 +169,19 @@ impl Account {
     }
 
     fn close(&mut self, code: Code, reason: Option<Reason>) {
-        let State::Admitted { sequenced, .. } = std::mem::replace(&mut self.state, State::Closed)
+        let State::Admitted { entry, sequenced } =
+            std::mem::replace(&mut self.state, State::Closed)
         else {
             return;
         };
+        let now = self.shared.clock.now();
+        measure(entry.node.as_str(), reason.map_or(code.name(), Reason::name));
+        metrics::histogram!("gw_call_duration_seconds", "node" => entry.node.to_string())
+            .record(now.since(self.arrived).as_secs_f64());
         let finished = Entry::Finished(Finished {
             exchange: self.exchange,
             admitted: sequenced.index(),
-            time: self.shared.clock.now(),
+            time: now,
             code,
             reason,
             request: self.request.traffic(),
@@ -203,6 +209,12 @@ impl Account {
             suppressed: 0,
         }
     }
+}
+
+/// Counts an ended call: by its node, and by its status or the reason why it was declined.
+fn measure(node: &str, outcome: &'static str) {
+    metrics::counter!("gw_calls_total", "node" => node.to_owned(), "outcome" => outcome)
+        .increment(1);
 }
 
 /// A task that is dropped in the middle, as at the end of a drain, still leaves the call's end.

@@ -54,7 +54,7 @@ pub enum StartError {
 pub struct Gateway {
     shared: Arc<Shared>,
     address: SocketAddr,
-    workers: Vec<JoinHandle<()>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What all workers share.
@@ -123,7 +123,7 @@ impl Gateway {
             phase: watch::Sender::new(Phase::Serving),
             refusals: Mutex::default(),
         });
-        let mut gateway = Self { shared, address: settings.listen, workers: Vec::new() };
+        let mut gateway = Self { shared, address: settings.listen, workers: Mutex::default() };
         for number in 0..settings.workers.max(1) {
             let address = gateway.address;
             let listen = |error| StartError::Listen { address, error };
@@ -135,7 +135,8 @@ impl Gateway {
                 tls: tls.clone(),
                 upstreams: Upstreams::new(settings.upstream.clone(), settings.limits.clone()),
             });
-            gateway.workers.push(spawn(number, worker, listener).map_err(StartError::Worker)?);
+            let thread = spawn(number, worker, listener).map_err(StartError::Worker)?;
+            gateway.workers.get_mut().push(thread);
         }
         Ok(gateway)
     }
@@ -150,6 +151,11 @@ impl Gateway {
         self.shared.calls_in_flight.load(Ordering::Relaxed)
     }
 
+    /// Connections from consumers now.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
     /// Whether the gateway takes calls: it is not draining and its ledger can write.
     pub fn is_serving(&self) -> bool {
         self.shared.is_serving()
@@ -157,11 +163,11 @@ impl Gateway {
 
     /// Takes no new connections or calls, lets those in flight finish within their time, then
     /// ends the workers. Blocks.
-    pub fn drain(mut self) {
+    pub fn drain(&self) {
         self.shared.phase.send_replace(Phase::Draining);
         let looks = self.shared.limits.drain_time_max.as_micros() / DRAIN_LOOK_EVERY.as_micros();
         for _ in 0..looks {
-            if self.workers.iter().all(JoinHandle::is_finished) {
+            if self.workers.lock().iter().all(JoinHandle::is_finished) {
                 break;
             }
             std::thread::sleep(DRAIN_LOOK_EVERY);
@@ -169,9 +175,9 @@ impl Gateway {
         self.end();
     }
 
-    fn end(&mut self) {
+    fn end(&self) {
         self.shared.phase.send_replace(Phase::Over);
-        for worker in self.workers.drain(..) {
+        for worker in self.workers.lock().drain(..) {
             if worker.join().is_err() {
                 tracing::error!("a worker panicked");
             }
@@ -239,6 +245,7 @@ impl Shared {
     /// Records a connection that did not get as far as a call.
     pub(crate) fn refuse_connection(&self, source: IpAddr, reason: Reason, cause: &str) {
         tracing::debug!(%source, reason = reason.name(), cause, "connection refused");
+        metrics::counter!("gw_connections_refused_total", "reason" => reason.name()).increment(1);
         let now = self.clock.now();
         if let Some(suppressed) = self.refusals.lock().take(now) {
             self.note_refused_connection(now, source, reason, suppressed);

@@ -7,17 +7,43 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result};
-use audit::{Log, Options, Origin, Recovered, Signer};
+use audit::{Log, Options, Origin, Recovered, Signer, Trouble};
 use control::Config;
 use dataplane::{Gateway, Identity, Limits, Live, Settings};
-use model::{Clock, Entry, Opened, RevisionId, SystemClock};
+use model::{Clock, Entry, Opened, RevisionId, SystemClock, Timestamp};
 use rustls::pki_types::CertificateDer;
+use wire::generated::admin::{GetStatusResponse, get_status_response};
 
 /// A running gateway and what it stands on.
 pub(crate) struct Running {
     pub(crate) gateway: Gateway,
     pub(crate) ledger: Arc<Log>,
     pub(crate) live: Arc<Live>,
+}
+
+impl Running {
+    /// How the gateway stands, for the admin API.
+    pub(crate) fn status(&self, started: Timestamp) -> GetStatusResponse {
+        let (snapshot, ledger) = (self.live.snapshot(), self.ledger.status());
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        GetStatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_time_us: started.as_micros(),
+            revision: snapshot.revision().0,
+            agreements: count(snapshot.agreement_count()),
+            calls_in_flight: count(self.gateway.calls_in_flight()),
+            ledger: Some(get_status_response::Ledger {
+                origin: ledger.origin.to_string(),
+                size: ledger.size,
+                root_hash: ledger.root_hash.to_vec(),
+                trouble: match ledger.trouble {
+                    None => String::new(),
+                    Some(Trouble::NoSpace) => "no space left".to_owned(),
+                    Some(Trouble::Failed(cause)) => format!("failed: {cause}"),
+                },
+            }),
+        }
+    }
 }
 
 /// The number of a revision that is loaded now: seconds since 1970, so that numbers grow across

@@ -3,6 +3,7 @@
 mod assemble;
 mod commands;
 mod progress;
+mod telemetry;
 
 use std::process::ExitCode;
 

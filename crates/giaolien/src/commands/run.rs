@@ -1,18 +1,24 @@
 //! `giaolien run`: the gateway, from its first call to a clean drain.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use audit::Trouble;
+use audit::{Log, Trouble};
 use clap::Args;
-use control::{Config, LoadError};
+use control::{Config, Downstream, LoadError};
+use model::{CertificateDigest, Clock, SystemClock};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
 use crate::assemble::{self, Running};
+use crate::telemetry;
 
 /// How often the ledger is looked at.
 const LEDGER_LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -35,18 +41,56 @@ impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
         log_to_stderr();
         let Some(config) = load(&self.config)? else { return Ok(ExitCode::FAILURE) };
-        let running = assemble::start(config)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let address = running.gateway.address();
-        let revision = running.live.snapshot().revision();
-        tracing::info!(%address, %revision, "serving");
-        let ended = runtime.block_on(until_stopped(&running, &self.config));
-        let Running { gateway, ledger, .. } = running;
-        gateway.drain();
+        let (ledger, ended) = runtime.block_on(serve(config, &self.config))?;
+        drop(runtime);
         ended?;
         ledger.close().context("close ledger")?;
         tracing::info!("drained");
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Serves until a signal or a failed ledger stops it, then drains.
+async fn serve(config: Config, dir: &Path) -> Result<(Arc<Log>, Result<()>)> {
+    let (admin, metrics) = (config.gateway.admin.clone(), config.gateway.metrics);
+    let tls = config.gateway.tls.clone();
+    let recorder = telemetry::install_recorder()?;
+    let running = Arc::new(assemble::start(config)?);
+    let mut beside = JoinSet::new();
+    if let Some(address) = metrics {
+        let listener = listen("metrics", address).await?;
+        beside.spawn(telemetry::serve(listener, running.clone(), recorder));
+    }
+    if let Some(admin) = admin {
+        let listener = listen("the admin API", admin.listen).await?;
+        beside.spawn(serve_admin(listener, tls, admin.operators, running.clone()));
+    }
+    let address = running.gateway.address();
+    let revision = running.live.snapshot().revision();
+    tracing::info!(%address, %revision, "serving");
+    let ended = until_stopped(&running, dir).await;
+    let ledger = running.ledger.clone();
+    tokio::task::spawn_blocking(move || running.gateway.drain()).await.context("drain")?;
+    beside.shutdown().await;
+    Ok((ledger, ended))
+}
+
+async fn listen(what: &str, address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listen for {what} on {address}"))
+}
+
+async fn serve_admin(
+    listener: TcpListener,
+    tls: Downstream,
+    operators: Vec<CertificateDigest>,
+    running: Arc<Running>,
+) {
+    let started = SystemClock.now();
+    let status = Arc::new(move || running.status(started));
+    let stopped = std::future::pending();
+    if let Err(error) = control::admin::serve(listener, &tls, operators, status, stopped).await {
+        tracing::error!(%error, "the admin API stopped");
     }
 }
 
