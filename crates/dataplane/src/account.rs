@@ -41,6 +41,10 @@ pub(crate) struct Account {
     pub(crate) response: Meter,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each call, and a box would cost more"
+)]
 enum State {
     Arrived,
     Admitted { entry: AdmittedEntry, sequenced: Sequenced },

@@ -5,9 +5,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use audit::{AppendError, Durable, Log, Ticket};
 use model::{Effect, Entry, Reason, Receipt, Refusal};
+use tokio::time::timeout;
+
+/// How long a call waits for its entry to become durable. A sync takes well under this on any
+/// disk that works.
+const RECORD_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// An entry that has its place in the ledger but may not be durable yet.
 #[derive(Clone)]
@@ -49,10 +55,15 @@ impl Sequenced {
         Ok(Cleared(self))
     }
 
-    /// Waits until the entry is durable.
+    /// Waits until the entry is durable, but not for a disk that hangs.
     pub(crate) async fn recorded(&self) -> Result<Recorded, Refusal> {
-        let durable = self.0.ticket.durable().await.map_err(unavailable)?;
-        Ok(Recorded { durable, placed: self.clone() })
+        match timeout(RECORD_TIME_MAX, self.0.ticket.durable()).await {
+            Ok(durable) => {
+                let durable = durable.map_err(unavailable)?;
+                Ok(Recorded { durable, placed: self.clone() })
+            }
+            Err(_elapsed) => Err(unavailable("the disk takes too long")),
+        }
     }
 }
 

@@ -215,24 +215,23 @@ fn spawn(
 }
 
 impl Worker {
-    /// Waits until no connection is left, or the drain is over and the last entries are written.
+    /// Waits until no connection is left, or the drain is over and the cut calls have had their
+    /// time to say so.
     async fn finish(&self) {
         let mut phase = self.shared.phase.subscribe();
-        while self.shared.connections.load(Ordering::Relaxed) > 0 {
-            tokio::select! {
-                () = tokio::time::sleep(DRAIN_LOOK_EVERY) => {}
-                _ = phase.wait_for(|phase| phase.is_over()) => {
-                    let last_words = async {
-                        while self.shared.calls_in_flight.load(Ordering::Relaxed) > 0 {
-                            tokio::time::sleep(DRAIN_LOOK_EVERY).await;
-                        }
-                        tokio::time::sleep(DRAIN_LOOK_EVERY).await;
-                    };
-                    // At most this long: what is not said by then is written by `Account`'s drop.
-                    drop(tokio::time::timeout(CUT_TIME, last_words).await);
-                    return;
-                }
+        let no_connection = async {
+            while self.shared.connections.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(DRAIN_LOOK_EVERY).await;
             }
+        };
+        let out_of_time = async {
+            // The sender lives as long as `self.shared`, so this waits for the phase alone.
+            drop(phase.wait_for(|phase| phase.is_over()).await);
+            tokio::time::sleep(CUT_TIME).await;
+        };
+        tokio::select! {
+            () = no_connection => {}
+            () = out_of_time => {}
         }
     }
 }

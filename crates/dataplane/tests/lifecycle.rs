@@ -1,5 +1,8 @@
 //! Ends of calls other than an answer: cancellation, deadlines, slow readers, drain, reload.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(missing_docs, unreachable_pub)]
+
 mod support;
 
 use std::sync::atomic::Ordering;

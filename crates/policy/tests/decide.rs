@@ -1,6 +1,9 @@
 //! Decisions through the crate's public door: every way to be allowed or refused, and what the
 //! refusal says.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(missing_docs, unreachable_pub)]
+
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
