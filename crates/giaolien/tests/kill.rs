@@ -1,0 +1,155 @@
+//! The gateway is killed at random moments under load, again and again on one ledger: nothing that
+//! a caller was told, and nothing that reached a node as an update, is missing afterwards.
+
+mod support;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use model::Entry;
+use support::node::MirrorNode;
+use support::{Gateway, Taken, World, node_yaml, until, within};
+use testkit::echo::pb::EchoRequest;
+use testkit::echo::pb::echo_service_client::EchoServiceClient;
+use tonic::transport::Channel;
+
+const ROUNDS: u32 = 50;
+const CONNECTIONS: usize = 3;
+const CALLERS_PER_CONNECTION: usize = 3;
+/// A gateway is killed at most this long after the first answer.
+const LOAD_MS_MAX: u64 = 400;
+/// Every so many rounds the gateway is killed once more while it starts, and recovers.
+const KILLED_STARTING_EVERY: u32 = 5;
+const START_MS_MAX: u64 = 60;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_by_kills() {
+    let mut random = Random::from_environment();
+    let world = World::new().await;
+    let node = MirrorNode::start(&world.authority).await;
+    world.write("registry/nodes.yaml", node_yaml(node.address));
+    let mut answers = 0;
+    for round in 0..ROUNDS {
+        if round % KILLED_STARTING_EVERY == 0 {
+            kill_while_starting(&world, random.below(START_MS_MAX)).await;
+        }
+        let taken = load_and_kill(&world, random.below(LOAD_MS_MAX)).await;
+        answers += taken.len();
+        check_after_kill(&world, &node, &taken);
+    }
+    assert!(answers > 20 * ROUNDS as usize, "{answers} answers are no load");
+    check_at_the_end(&world, answers).await;
+}
+
+/// Starts a gateway, lets it carry calls, kills it; returns what its callers took away.
+async fn load_and_kill(world: &World, after_ms: u64) -> Vec<Taken> {
+    let gateway = start(world);
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let mut callers = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let client = world.client(&gateway).await;
+        for number in 0..CALLERS_PER_CONNECTION {
+            let caller = call_until_cut(client.clone(), number % 2 == 0, taken.clone());
+            callers.push(tokio::spawn(caller));
+        }
+    }
+    until("the first call is answered", || !taken.lock().unwrap().is_empty()).await;
+    let moment = Instant::now() + Duration::from_millis(after_ms);
+    tokio::time::sleep_until(moment.into()).await;
+    gateway.kill();
+    for caller in callers {
+        within(caller).await.unwrap();
+    }
+    let metadata = std::mem::take(&mut *taken.lock().unwrap());
+    metadata.iter().map(|metadata| Taken::from(metadata, &world.key)).collect()
+}
+
+fn start(world: &World) -> Gateway {
+    let mut gateway = world.start();
+    gateway.announce("torn write cleared");
+    gateway
+}
+
+/// Calls until there is no gateway any more, and keeps the metadata of every answer.
+async fn call_until_cut(
+    mut client: EchoServiceClient<Channel>,
+    updates: bool,
+    taken: Arc<Mutex<Vec<tonic::metadata::MetadataMap>>>,
+) {
+    loop {
+        let request = EchoRequest { payload: vec![1; 100], ..EchoRequest::default() };
+        let answer = match updates {
+            true => client.change(request).await,
+            false => client.unary(request).await,
+        };
+        match answer {
+            Ok(response) => taken.lock().unwrap().push(response.into_parts().0),
+            // The connection is gone; a refusal of the gateway would be another matter.
+            Err(status) if status.metadata().contains_key("exchange-id") => panic!("{status:?}"),
+            Err(_) => return,
+        }
+    }
+}
+
+async fn kill_while_starting(world: &World, after_ms: u64) {
+    let mut gateway = Gateway::spawn(world.command());
+    gateway.announce("torn write cleared");
+    tokio::time::sleep(Duration::from_millis(after_ms)).await;
+    gateway.kill();
+}
+
+/// The gateway is started once more, which recovers the ledger, and stopped: now the ledger is
+/// whole and has all that was told.
+fn check_after_kill(world: &World, node: &MirrorNode, taken: &[Taken]) {
+    start(world).stop();
+    let ledger = world.ledger();
+    taken.iter().for_each(|taken| ledger.check(taken));
+    for exchange in node.updates.lock().unwrap().drain(..) {
+        assert!(ledger.admitted_update(&exchange), "{exchange} reached the node without evidence");
+    }
+}
+
+async fn check_at_the_end(world: &World, answers: usize) {
+    let ran = world.audit_verify();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ledger = world.ledger();
+    println!(
+        "{answers} answers, {} entries in {} segments",
+        ledger.verified.entries, ledger.verified.segments
+    );
+    assert!(ledger.verified.segments > 5, "the ledger moved on to other segments");
+    let finished = ledger.entries.iter().filter_map(|entry| match entry {
+        Entry::Finished(call) => Some(call),
+        _ => None,
+    });
+    let mut ended = HashSet::new();
+    for call in finished {
+        let admitted = &ledger.entries[usize::try_from(call.admitted).unwrap()];
+        assert!(matches!(admitted, Entry::Admitted(begun) if begun.exchange == call.exchange));
+        assert!(ended.insert(call.exchange), "{} ended twice", call.exchange);
+    }
+    let opened = ledger.count(|entry| matches!(entry, Entry::Opened(_)));
+    assert!(opened >= 2 * ROUNDS as usize, "every start leaves an entry: {opened}");
+}
+
+/// SplitMix64: enough to choose moments.
+struct Random(u64);
+
+impl Random {
+    /// From `KILL_SEED`, or from the time; printed, so that a run can be repeated.
+    fn from_environment() -> Self {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let seed = std::env::var("KILL_SEED").map_or_else(|_| now(), |seed| seed.parse().unwrap());
+        println!("KILL_SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}

@@ -1,0 +1,57 @@
+//! A ledger folder read back, as an auditor does, and asked about single calls.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use audit::{Verified, VerifyError, VerifyingKey, verify_folder};
+use model::{Effect, Entry};
+
+use super::Taken;
+
+/// The entries of a ledger that is whole.
+pub struct Ledger {
+    pub verified: Verified,
+    pub entries: Vec<Entry>,
+    bytes: Vec<Vec<u8>>,
+    admitted: HashMap<String, usize>,
+}
+
+impl Ledger {
+    /// Reads and verifies a folder; a gateway may be writing it.
+    pub fn read(folder: &Path, key: &VerifyingKey) -> Result<Self, VerifyError> {
+        let (mut entries, mut bytes) = (Vec::new(), Vec::new());
+        let mut take = |_: u64, entry: &[u8]| {
+            entries.push(wire::evidence::decode_entry(entry).map_err(|error| error.to_string())?);
+            bytes.push(entry.to_vec());
+            Ok(())
+        };
+        let verified = verify_folder(folder, Some(key), &mut take, &mut |_, _| {})?;
+        let mut admitted = HashMap::new();
+        for (index, entry) in entries.iter().enumerate() {
+            if let Entry::Admitted(call) = entry {
+                let before = admitted.insert(call.exchange.to_string(), index);
+                assert_eq!(before, None, "{} was admitted twice", call.exchange);
+            }
+        }
+        Ok(Self { verified, entries, bytes, admitted })
+    }
+
+    /// Checks that what a caller took away stands in the ledger, at the place its receipt says.
+    pub fn check(&self, taken: &Taken) {
+        let index = usize::try_from(taken.receipt.index).unwrap();
+        let stands = self.bytes.get(index);
+        assert_eq!(stands, Some(&taken.receipt.entry), "entry {index} is not the caller's");
+        assert_eq!(self.admitted.get(&taken.exchange), Some(&index), "{}", taken.exchange);
+    }
+
+    /// Whether a call was admitted as an update.
+    pub fn admitted_update(&self, exchange: &str) -> bool {
+        let entry = self.admitted.get(exchange).map(|index| &self.entries[*index]);
+        matches!(entry, Some(Entry::Admitted(call)) if call.effect == Effect::Update)
+    }
+
+    /// How many entries are of a kind.
+    pub fn count(&self, kind: impl Fn(&Entry) -> bool) -> usize {
+        self.entries.iter().filter(|entry| kind(entry)).count()
+    }
+}
