@@ -39,7 +39,7 @@ const CALLS: RangeInclusive<usize> = 1..=1_000_000;
 const STREAMS: RangeInclusive<u32> = 1..=65_535;
 const UPSTREAM_CONNECTIONS: RangeInclusive<u32> = 1..=1024;
 const HEADER_SIZE: RangeInclusive<u64> = 1 << 10..=1 << 20;
-const SEGMENT_SIZE: RangeInclusive<u64> = 64 << 10..=16 << 30;
+const SEGMENT_SIZE: RangeInclusive<u64> = 128 << 10..=256 << 20;
 const PENDING_ENTRIES: RangeInclusive<usize> = 1..=16_777_216;
 const CHECKPOINT_INTERVAL: RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_hours(1);

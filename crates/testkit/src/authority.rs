@@ -38,6 +38,15 @@ pub struct Issued {
     serial: SerialNumber,
 }
 
+/// A new Ed25519 key, PKCS#8 in PEM, as a ledger signs with.
+///
+/// # Errors
+///
+/// Fails if the system gives no randomness.
+pub fn ed25519_key_pem() -> Result<String, Error> {
+    Ok(KeyPair::generate_for(&rcgen::PKCS_ED25519)?.serialize_pem())
+}
+
 impl Authority {
     /// A new authority with a key of its own.
     ///

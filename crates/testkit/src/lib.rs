@@ -5,5 +5,5 @@ mod clock;
 #[cfg(feature = "echo")]
 pub mod echo;
 
-pub use authority::{Authority, Issued, Profile};
+pub use authority::{Authority, Issued, Profile, ed25519_key_pem};
 pub use clock::StoppedClock;
