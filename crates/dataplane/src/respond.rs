@@ -137,4 +137,39 @@ mod tests {
         assert_eq!(part("method"), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(part("grpc-timeout"), StatusCode::OK);
     }
+
+    #[test]
+    fn the_page_of_reasons_is_current() {
+        let mut page = String::from(PAGE_HEAD);
+        for reason in Reason::ALL {
+            let fault = match reason.fault() {
+                model::Fault::Consumer => "consumer",
+                model::Fault::Provider => "provider",
+                model::Fault::Gateway => "gateway",
+            };
+            let said =
+                |language| format!("{}; {}", reason.happened(language), reason.change(language));
+            page.push_str(&format!(
+                "| {} | `{}` | `{}` | {fault} | {} | {} |\n",
+                reason.number(),
+                reason.name(),
+                code(*reason).name(),
+                said(Language::English),
+                said(Language::Vietnamese),
+            ));
+        }
+        expect_test::expect_file!["../../../docs/reasons.md"].assert_eq(&page);
+    }
+
+    const PAGE_HEAD: &str = "\
+# Reasons for a refusal
+
+Why the gateway declines or cuts a call: the closed list, with the gRPC code that the caller gets and whose doing it is.
+The number stands in the ledger and is never used again for another reason.
+
+This page is generated: `UPDATE_EXPECT=1 cargo test -p dataplane` writes it anew.
+
+| number | reason | code | fault | what happened, and what would change it | điều gì đã xảy ra và cần thay đổi gì |
+|---|---|---|---|---|---|
+";
 }
