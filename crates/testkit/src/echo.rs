@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -76,16 +77,13 @@ impl EchoNode {
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let server = Server::builder()
             .tls_config(tls)?
-            .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .add_service(service);
+        // The server's own setting does not reach connections that are handed to it.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(
-            server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
-                drop(stopped.await)
-            }),
-        );
+        tokio::spawn(server.serve_with_incoming_shutdown(incoming, async { drop(stopped.await) }));
         Ok(Self { address, seen, _stop: stop })
     }
 }
