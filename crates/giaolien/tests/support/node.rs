@@ -10,8 +10,8 @@ use testkit::{Authority, Profile};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::Stream;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -35,7 +35,8 @@ impl MirrorNode {
         let service = EchoServiceServer::new(Mirror { updates: Arc::clone(&updates) });
         let server = Server::builder().tls_config(tls).unwrap().add_service(service);
         let serving = tokio::spawn(async move {
-            server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            server.serve_with_incoming(incoming).await.unwrap();
         });
         Self { address, updates, serving }
     }
