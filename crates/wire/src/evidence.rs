@@ -55,6 +55,14 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
 ///
 /// Fails unless `bytes` are exactly what [`encode_entry`] makes of the entry.
 pub fn decode_entry(bytes: &[u8]) -> Result<Entry, EvidenceError> {
+    let entry = read_entry(bytes)?;
+    match encode_entry(&entry) == bytes {
+        true => Ok(entry),
+        false => Err(EvidenceError::NotCanonical),
+    }
+}
+
+fn read_entry(bytes: &[u8]) -> Result<Entry, EvidenceError> {
     let message = decode::<pb::Entry>(bytes)?;
     Ok(match message.kind.ok_or_else(|| wrong("kind", "is missing"))? {
         pb::entry::Kind::Opened(opened) => Entry::Opened(Opened {
@@ -92,6 +100,9 @@ pub fn encode_receipt(receipt: &Receipt) -> Vec<u8> {
 /// Fails unless `bytes` are exactly what [`encode_receipt`] makes of the receipt.
 pub fn decode_receipt(bytes: &[u8]) -> Result<Receipt, EvidenceError> {
     let message = decode::<pb::Receipt>(bytes)?;
+    if message.encode_to_vec() != bytes {
+        return Err(EvidenceError::NotCanonical);
+    }
     let (path, rest) = message.path.as_chunks::<32>();
     if !rest.is_empty() {
         return Err(wrong("path", "is not a whole number of 32-byte hashes"));
@@ -111,11 +122,7 @@ pub fn decode_receipt(bytes: &[u8]) -> Result<Receipt, EvidenceError> {
 }
 
 fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, EvidenceError> {
-    let message = M::decode(bytes).map_err(|error| EvidenceError::Encoding(error.to_string()))?;
-    match message.encode_to_vec() == bytes {
-        true => Ok(message),
-        false => Err(EvidenceError::NotCanonical),
-    }
+    M::decode(bytes).map_err(|error| EvidenceError::Encoding(error.to_string()))
 }
 
 fn from_admitted(admitted: &Admitted) -> pb::Admitted {
@@ -367,6 +374,14 @@ mod tests {
         bytes.extend([0xc0, 0x3e, 0x01]); // field 1000, unknown
         assert_eq!(decode_entry(&bytes), Err(EvidenceError::NotCanonical));
         assert_eq!(decode_entry(&[]).unwrap_err().to_string(), "field `kind` is missing");
+    }
+
+    #[test]
+    fn a_code_or_an_address_that_reads_as_another_is_refused() {
+        let Entry::Finished(finished) = &others()[2] else { panic!("not the end of a call") };
+        let message = pb::Finished { code: 99, ..from_finished(finished) };
+        let entry = pb::Entry { kind: Some(pb::entry::Kind::Finished(message)) };
+        assert_eq!(decode_entry(&entry.encode_to_vec()), Err(EvidenceError::NotCanonical));
     }
 
     #[test]
