@@ -1,10 +1,10 @@
 //! `giaolien audit`: reading a ledger folder again, as an auditor does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use audit::{Verified, VerifyError};
+use audit::{Verified, VerifyError, VerifyingKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
@@ -36,19 +36,22 @@ impl Audit {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let Self::Verify { ledger_dir, key } = self;
         let key = key.as_deref().map(read_key).transpose()?;
-        let mut progress = Progress::new("verifying");
-        let verified = audit::verify_folder(
-            &ledger_dir,
-            key.as_ref(),
-            &mut |_index, entry| match wire::evidence::decode_entry(entry) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(error.to_string()),
-            },
-            &mut |done, total| progress.at(done, total),
-        );
-        drop(progress);
-        report(verified)
+        report(verify(&ledger_dir, key.as_ref()))
     }
+}
+
+/// Reads a ledger folder again, down to the content of its entries.
+pub(super) fn verify(dir: &Path, key: Option<&VerifyingKey>) -> Result<Verified, VerifyError> {
+    let mut progress = Progress::new("verifying");
+    audit::verify_folder(
+        dir,
+        key,
+        &mut |_index, entry| match wire::evidence::decode_entry(entry) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        },
+        &mut |done, total| progress.at(done, total),
+    )
 }
 
 fn report(verified: Result<Verified, VerifyError>) -> Result<ExitCode> {

@@ -39,7 +39,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        log_to_stderr();
+        log_to_stderr("info");
         let Some(config) = load(&self.config)? else { return Ok(ExitCode::FAILURE) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (ledger, ended) = runtime.block_on(serve(config, &self.config))?;
@@ -94,9 +94,11 @@ async fn serve_admin(
     }
 }
 
-/// Logs to standard error: text on a terminal, JSON otherwise.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("GIAOLIEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// Logs to standard error: text on a terminal, JSON otherwise. `default` says what, unless the
+/// environment does.
+pub(super) fn log_to_stderr(default: &str) {
+    let filter =
+        EnvFilter::try_from_env("GIAOLIEN_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         log.init();
@@ -106,7 +108,7 @@ fn log_to_stderr() {
 }
 
 /// Loads a configuration, or prints what is wrong with it.
-fn load(dir: &Path) -> Result<Option<Config>> {
+pub(super) fn load(dir: &Path) -> Result<Option<Config>> {
     match control::load(dir, assemble::revision_now()) {
         Ok(config) => Ok(Some(config)),
         Err(LoadError::Problems(problems)) => {
@@ -118,7 +120,7 @@ fn load(dir: &Path) -> Result<Option<Config>> {
 }
 
 /// Waits for a signal to stop, serving signals to reload, watching the ledger.
-async fn until_stopped(running: &Running, dir: &Path) -> Result<()> {
+pub(super) async fn until_stopped(running: &Running, dir: &Path) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
