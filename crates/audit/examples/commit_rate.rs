@@ -93,7 +93,7 @@ fn measure(folder: &Path, callers: usize, receipts: bool) {
     let origin: audit::Origin = "ledger.example.vn".parse().unwrap();
     let (signer, _) = Signer::generate(origin.clone()).unwrap();
     let options = Options::new(folder.path().into(), origin, Arc::new(signer));
-    let (log, _) = Log::open(options).unwrap();
+    let (log, _) = Log::open(options.clone()).unwrap();
     let log = Arc::new(log);
     // Segments are prepared in the background at first.
     thread::sleep(Duration::from_secs(1));
@@ -107,6 +107,10 @@ fn measure(folder: &Path, callers: usize, receipts: bool) {
     thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(|| executor.run()))));
     let seconds = begun.elapsed().as_secs_f64();
     log.close().unwrap();
+    drop(log);
+    if callers > 1000 && !receipts {
+        read_again(options, waits.lock().len());
+    }
     let mut waits = std::mem::take(&mut *waits.lock());
     waits.sort_unstable();
     let at = |share: f64| {
@@ -122,6 +126,18 @@ fn measure(folder: &Path, callers: usize, receipts: bool) {
         at(0.999),
         at(1.0),
     );
+}
+
+fn read_again(options: Options, entries: usize) {
+    let begun = Instant::now();
+    drop(Log::open(options.clone()).unwrap());
+    println!("      start and stop again: {:.2} s", begun.elapsed().as_secs_f64());
+    let begun = Instant::now();
+    let folder = &options.directory;
+    let verified = audit::verify_folder(folder, None, &mut |_, _| Ok(()), &mut |_, _| {}).unwrap();
+    assert_eq!(verified.entries, entries as u64);
+    let seconds = begun.elapsed().as_secs_f64() / entries as f64 * 1e6;
+    println!("      verify: {seconds:.2} s per million entries, read from memory");
 }
 
 fn main() {

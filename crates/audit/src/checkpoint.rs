@@ -12,6 +12,9 @@ use crate::note::{Checkpoint, NOTE_BYTES_MAX, Note};
 use crate::queue::{Head, Shared};
 use crate::sign::Signer;
 
+/// Shortest interval between checkpoints, whatever the options say.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+
 /// The thread that signs and writes checkpoints, and looks whether the ledger is still there.
 pub(crate) struct Checkpointer {
     pub(crate) shared: Arc<Shared>,
@@ -26,9 +29,10 @@ pub(crate) struct Checkpointer {
 impl Checkpointer {
     /// Runs until the writer has ended; then the last checkpoint's outcome.
     pub(crate) fn run(mut self) -> io::Result<()> {
+        let interval = self.interval.max(INTERVAL_MIN);
         let mut last = Instant::now();
         loop {
-            let (head, end) = self.shared.wait_for_checkpoint(last, self.interval);
+            let (head, end) = self.shared.wait_for_checkpoint(last, interval);
             last = Instant::now();
             if let Some(why) = self.shared.written().lost() {
                 self.shared.poison(&why, None);

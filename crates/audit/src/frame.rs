@@ -5,6 +5,7 @@ use model::Timestamp;
 
 use crate::fields::Fields;
 use crate::tree::{self, Frontier, Hash};
+use crate::zeros;
 
 /// Longest entry, in bytes: that of a C2SP entry bundle.
 pub const ENTRY_BYTES_MAX: usize = 65_535;
@@ -163,7 +164,7 @@ impl<'a> Frame<'a> {
         else {
             return Err(FrameFault::Zero);
         };
-        if bytes.iter().all(|byte| *byte == 0) {
+        if zeros::is_zero(bytes) {
             return Err(FrameFault::Zero);
         }
         let computed = crc32c::crc32c(bytes.get(..CRC_OFFSET).unwrap_or_default());
@@ -184,7 +185,7 @@ impl<'a> Frame<'a> {
         let (body, padding) = padded
             .split_at_checked(header.body_bytes as usize)
             .ok_or(content(offset + 8, "body reaches beyond its frame"))?;
-        if let Some(place) = padding.iter().position(|byte| *byte != 0) {
+        if let Some(place) = zeros::first_nonzero(padding) {
             return Err(content(body_at + body.len() + place, "padding is not zero"));
         }
         let frame = Self { header, crc: stored, body };

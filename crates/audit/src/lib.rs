@@ -39,12 +39,14 @@ mod queue;
 mod read;
 mod receipt;
 mod recover;
+mod scan;
 mod segment;
 mod sign;
 mod ticket;
 pub mod tree;
 mod verify;
 mod writer;
+mod zeros;
 
 pub use frame::ENTRY_BYTES_MAX;
 pub use log::{CloseError, Log, Options, Recovered, Status};

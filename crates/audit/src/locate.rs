@@ -137,6 +137,8 @@ pub(crate) fn checkpoint(note: &[u8], keys: &[VerifyingKey]) -> Option<(Checkpoi
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
     use proptest::prelude::*;
 
     use super::*;
@@ -170,6 +172,27 @@ mod tests {
         toggle(&mut bytes, flip);
         let found: Vec<_> = explanations(crc32c::crc32c(&bytes), stored, bytes.len()).collect();
         assert!(found.contains(&flip) && found.len() <= 3, "{found:?}");
+    }
+
+    #[test]
+    fn every_changed_byte_of_a_checkpoint_is_refused_and_some_are_named() {
+        let origin: crate::Origin = "ledger.example.vn".parse().unwrap();
+        let (signer, _) = crate::Signer::generate(origin.clone()).unwrap();
+        let keys = [signer.verifying_key()];
+        let head = Checkpoint { origin, size: 12_345, root_hash: [7; 32] };
+        let mut note = Note::sign(&head.to_string(), &signer).unwrap().to_string().into_bytes();
+        for at in 0..note.len() {
+            for change in [1, 4, 0x20, 0x80] {
+                let flip = Flip { at, change };
+                toggle(&mut note, flip);
+                assert!(checkpoint(&note, &keys).is_none(), "{at}");
+                // Trying all single bytes takes a while.
+                if at % 7 == 0 && change == 4 {
+                    assert_eq!(in_checkpoint(&note, &keys), Some(flip));
+                }
+                toggle(&mut note, flip);
+            }
+        }
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub struct Options {
     pub signer: Arc<Signer>,
     /// Where times in frames and receipts come from.
     pub clock: Arc<dyn Clock>,
-    /// Length of new segment files: a multiple of 4 KiB between [`SEGMENT_BYTES_MIN`] and
+    /// Length of new segment files. Two are kept ready beside the one in use, so a new ledger
+    /// takes three times this. A multiple of 4 KiB between [`SEGMENT_BYTES_MIN`] and
     /// [`crate::SEGMENT_BYTES_MAX`].
     pub segment_bytes: u64,
     /// Entries appended and not yet durable, at most; more are refused.

@@ -70,8 +70,9 @@ fn write_zeros(disk: &dyn Disk, path: &Path, bytes: u64) -> io::Result<File> {
     while offset < bytes {
         let length = usize::try_from(bytes - offset).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
         disk.write_at(Step::Prepare, &file, zeros.get(..length).unwrap_or(&zeros), offset)?;
+        // Synced piece by piece: one large sync would hold up the syncs of commits.
+        disk.sync(Step::Prepare, &file)?;
         offset += length as u64;
     }
-    disk.sync(Step::Prepare, &file)?;
     Ok(file)
 }

@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::folder;
 use crate::frame::{Frame, FrameFault};
-use crate::recover::{later_frame, read_all};
+use crate::scan::{header_block, later_frame, read_all};
 use crate::segment::{HEADER_BYTES, HeaderBlock, SegmentHeader, is_segment_length};
 
 /// Why entries could not be read.
@@ -91,13 +90,12 @@ pub fn entries(dir: &Path, from: u64) -> Result<Entries, ReadError> {
 
 /// The header of a segment, if there is one and it is in use.
 fn header(path: &Path) -> Result<Option<SegmentHeader>, ReadError> {
-    let mut block = vec![0; HEADER_BYTES];
-    match File::open(path).and_then(|file| file.read_exact_at(&mut block, 0)) {
-        Ok(()) => {}
+    let block = match header_block(path) {
+        Ok(block) => block,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(ReadError::Unreadable { path: path.to_owned(), source }),
-    }
-    match HeaderBlock::read(&block) {
+    };
+    match block {
         HeaderBlock::Whole { header, .. } => Ok(Some(*header)),
         // Torn, or about to be written.
         HeaderBlock::Zero | HeaderBlock::Broken { .. } => Ok(None),

@@ -56,6 +56,7 @@ use model::Timestamp;
 use crate::fields::Fields;
 use crate::sign::{Origin, VerifyingKey};
 use crate::tree::{FRONTIER_HASHES_MAX, Frontier};
+use crate::zeros;
 
 /// Smallest segment: the header block, and a frame with one entry of any allowed length.
 pub const SEGMENT_BYTES_MIN: u64 = 128 << 10;
@@ -167,7 +168,7 @@ impl HeaderBlock {
         else {
             return Self::Foreign { offset: segment.len(), what: "file is too short".into() };
         };
-        if block.iter().all(|byte| *byte == 0) {
+        if zeros::is_zero(block) {
             return Self::Zero;
         }
         let stored = u32::from_le_bytes(*stored);

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -13,10 +12,11 @@ use crate::folder::{self, Listing};
 use crate::frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameFault, stored_bytes};
 use crate::locate;
 use crate::note::Checkpoint;
-use crate::recover::{later_frame, read_all};
+use crate::scan::{self, later_frame, read_all};
 use crate::segment::{HEADER_BYTES, HeaderBlock, MAGIC, SegmentHeader, is_segment_length};
 use crate::sign::VerifyingKey;
 use crate::tree::{Frontier, Hash};
+use crate::zeros;
 
 /// How often the end of a ledger that is being written is read again if it shows half a frame.
 const LIVE_READS_MAX: usize = 100;
@@ -217,12 +217,7 @@ fn total_bytes(dir: &Path, listing: &Listing) -> Result<u64, VerifyError> {
 /// The header block of a segment, as it is now.
 fn header_block(dir: &Path, number: u64) -> Result<HeaderBlock, VerifyError> {
     let path = folder::segment_path(dir, number);
-    let mut block = vec![0; HEADER_BYTES];
-    match File::open(&path).and_then(|file| file.read_exact_at(&mut block, 0)) {
-        Ok(()) => Ok(HeaderBlock::read(&block)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(HeaderBlock::read(&[])),
-        Err(source) => Err(VerifyError::Unreadable { path, source }),
-    }
+    scan::header_block(&path).map_err(unreadable(&path))
 }
 
 /// Adds the different keys in the headers of the segments.
@@ -356,7 +351,10 @@ impl Pass<'_> {
         if let Some((last, end)) = &self.end
             && begins > size
         {
-            let what = format!("entries {size} to {} are missing", begins - 1);
+            let what = match begins - size {
+                1 => format!("entry {size} is missing"),
+                _ => format!("entries {size} to {} are missing", begins - 1),
+            };
             return damaged(last, *end as u64, what);
         }
         let wrong = [
@@ -392,7 +390,7 @@ impl Pass<'_> {
                 Err(fault) => fault,
             };
             let rest = bytes.get(offset..).unwrap_or_default();
-            if fault == FrameFault::Zero && rest.iter().all(|byte| *byte == 0) {
+            if fault == FrameFault::Zero && zeros::is_zero(rest) {
                 return Ok(offset);
             }
             if self.live && is_last && reads < LIVE_READS_MAX {
@@ -452,9 +450,10 @@ impl Pass<'_> {
             );
         }
         let rest = bytes.get(offset..).unwrap_or_default();
-        let mut stray = (offset..).zip(rest).filter(|(_, byte)| **byte != 0);
-        if let (Some((at, byte)), None) = (stray.next(), stray.next()) {
-            return damaged(at, format!("byte is 0x{byte:02x}, was 0x00, in unused space"));
+        let stray = zeros::first_nonzero(rest);
+        if let Some(at) = stray.filter(|at| at + 1 == zeros::nonzero_bytes(rest)) {
+            let is = rest.get(at).copied().unwrap_or_default();
+            return damaged(offset + at, format!("byte is 0x{is:02x}, was 0x00, in unused space"));
         }
         if let Some(later) = later_frame(bytes, offset, &fault, self.chain.place()) {
             return damaged(offset, format!("no whole frame, one follows at byte {later}"));
@@ -473,7 +472,7 @@ impl Pass<'_> {
 
 /// A segment that is not in use yet has nothing in it.
 fn check_blank(path: &Path, bytes: &[u8]) -> Result<(), VerifyError> {
-    match bytes.iter().position(|byte| *byte != 0) {
+    match zeros::first_nonzero(bytes) {
         None => Ok(()),
         Some(at) => {
             let what = "not zero, in a segment whose header is blank".to_owned();
@@ -487,11 +486,11 @@ fn broken_header(path: PathBuf, bytes: &mut [u8], computed: u32, stored: u32) ->
         let what = format!("{}, in the segment's header", changed(bytes, flip));
         return VerifyError::Damaged { file: path, offset: flip.at as u64, what };
     }
-    let no_frames = bytes.iter().skip(HEADER_BYTES).all(|byte| *byte == 0);
+    let no_frames = zeros::is_zero(bytes.get(HEADER_BYTES..).unwrap_or_default());
     if no_frames && bytes.starts_with(&MAGIC) {
         return VerifyError::Torn { file: path, offset: 0 };
     }
-    let at = bytes.iter().position(|byte| *byte != 0).unwrap_or(0);
+    let at = zeros::first_nonzero(bytes).unwrap_or(0);
     let what = "segment's header does not match its checksum".to_owned();
     VerifyError::Damaged { file: path, offset: at as u64, what }
 }

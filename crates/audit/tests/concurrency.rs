@@ -23,6 +23,15 @@ use common::{options, signer};
 const THREADS: u64 = 8;
 
 #[test]
+fn what_callers_share_may_be_shared() {
+    fn check<T: Send + Sync>() {}
+    check::<Log>();
+    check::<audit::Ticket>();
+    check::<audit::DurableFuture<'_>>();
+    check::<audit::Durable>();
+}
+
+#[test]
 fn indices_are_dense_and_durable_means_on_disk() {
     const EACH: u64 = 300;
     let folder = tempfile::tempdir().unwrap();

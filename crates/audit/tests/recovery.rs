@@ -220,6 +220,8 @@ fn a_new_key_begins_a_new_segment() {
     append(&log, 0..3);
     log.close().unwrap();
     let old = options(folder.path()).signer.verifying_key();
+    let verify =
+        |key: Option<&_>| verify_folder(folder.path(), key, &mut |_, _| Ok(()), &mut |_, _| {});
     let (new, _) = Signer::generate(origin()).unwrap();
     let new = Arc::new(new);
     for start in [3, 6] {
@@ -227,11 +229,12 @@ fn a_new_key_begins_a_new_segment() {
         options.signer = Arc::clone(&new);
         let (log, recovered) = Log::open(options).unwrap();
         assert_eq!(recovered.entries, start);
+        // The new key vouches for the ledger from the start.
+        assert_eq!(verify(Some(&new.verifying_key())).unwrap().entries, start);
         append(&log, start..start + 3);
         log.close().unwrap();
     }
     let new = new.verifying_key();
-    let verify = |key| verify_folder(folder.path(), key, &mut |_, _| Ok(()), &mut |_, _| {});
     let verified = verify(Some(&new)).unwrap();
     assert_eq!((verified.entries, verified.segments), (9, 2));
     assert!(!verify(None).unwrap().key_given);

@@ -81,6 +81,11 @@ fn every_changed_byte_is_found_and_named() {
             if run > 16 && at % 4099 != 0 {
                 continue;
             }
+            // Naming a byte of a checkpoint takes a while: a few of them here, all of them,
+            // refused at least, in the tests of `locate`.
+            if path.ends_with("checkpoint") && at % 16 != 0 {
+                continue;
+            }
             bytes[at] ^= 1 << (at % 8);
             fs::write(&path, &bytes).unwrap();
             match verify(folder.path()) {
@@ -142,7 +147,7 @@ fn what_a_forger_would_do_is_found() {
             bytes[4096 + 1536..].fill(0);
             fs::write(&path, bytes).unwrap();
         },
-        "`segment-0000000000.log` is damaged at byte 5632: entries 3 to 3 are missing",
+        "`segment-0000000000.log` is damaged at byte 5632: entry 3 is missing",
     );
     check(
         &|folder| {
