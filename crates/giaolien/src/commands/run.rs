@@ -42,7 +42,12 @@ impl Run {
         log_to_stderr("info");
         let Some(config) = load(&self.config)? else { return Ok(ExitCode::FAILURE) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (ledger, ended) = runtime.block_on(serve(config, &self.config))?;
+        let (ledger, ended) = runtime.block_on(serve(config, async |running| {
+            let (address, revision) =
+                (running.gateway.address(), running.live.snapshot().revision());
+            tracing::info!(%address, %revision, "serving");
+            until_stopped(running, &self.config).await
+        }))?;
         drop(runtime);
         ended?;
         ledger.close().context("close ledger")?;
@@ -51,8 +56,12 @@ impl Run {
     }
 }
 
-/// Serves until a signal or a failed ledger stops it, then drains.
-async fn serve(config: Config, dir: &Path) -> Result<(Arc<Log>, Result<()>)> {
+/// Serves calls, metrics and the admin API while `work` runs, then drains. Returns the ledger,
+/// for closing, and what came of the work.
+pub(super) async fn serve<T>(
+    config: Config,
+    work: impl AsyncFnOnce(&Running) -> T,
+) -> Result<(Arc<Log>, T)> {
     let (admin, metrics) = (config.gateway.admin.clone(), config.gateway.metrics);
     let tls = config.gateway.tls.clone();
     let recorder = telemetry::install_recorder()?;
@@ -66,10 +75,7 @@ async fn serve(config: Config, dir: &Path) -> Result<(Arc<Log>, Result<()>)> {
         let listener = listen("the admin API", admin.listen).await?;
         beside.spawn(serve_admin(listener, tls, admin.operators, running.clone()));
     }
-    let address = running.gateway.address();
-    let revision = running.live.snapshot().revision();
-    tracing::info!(%address, %revision, "serving");
-    let ended = until_stopped(&running, dir).await;
+    let ended = work(&running).await;
     let ledger = running.ledger.clone();
     tokio::task::spawn_blocking(move || running.gateway.drain()).await.context("drain")?;
     beside.shutdown().await;

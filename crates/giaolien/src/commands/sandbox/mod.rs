@@ -10,7 +10,7 @@ mod pki;
 mod ports;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -21,14 +21,13 @@ use nodes::Country;
 use nodes::people::PEOPLE_MAX;
 
 use super::{audit, receipt, run};
-use crate::assemble::{self, Running};
 use calls::make_all;
 use cast::Cast;
-use consumers::{Consumers, Tally};
+use consumers::Consumers;
 use country::Nodes;
 use folder::Folder;
 use ports::{Held, PORTS, Ports};
-use report::Printer;
+use report::{Addresses, Printer};
 
 const DEFAULT_PEOPLE: u32 = 10_000;
 const DEFAULT_SEED: u64 = 1;
@@ -85,21 +84,18 @@ impl Sandbox {
         printer.begun(&folder, &country);
         let nodes = Nodes::start(&folder, &country, held.into_nodes())?;
         let Some(config) = run::load(&folder.config())? else { return Ok(ExitCode::FAILURE) };
-        let running = assemble::start(config)?;
-        let called = call(&running, &folder, &cast, &printer);
-        let mut faults = match called {
-            Ok(tally) => conclude(tally, &folder, &printer),
-            Err(error) => vec![format!("{error:#}")],
-        };
-        let ended = if self.exit {
-            Ok(())
-        } else {
-            printer.to_try(&folder, running.gateway.address(), &nodes, &cast);
-            stay_up(&running, &folder.config())
-        };
-        let Running { gateway, ledger, .. } = running;
-        gateway.drain();
-        faults.extend(ended.err().map(|error| format!("{error:#}")));
+        let addresses = Addresses::of(&config, &nodes);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (ledger, mut faults) = runtime.block_on(run::serve(config, async |running| {
+            let mut faults = call(&addresses, &folder, &cast, &printer).await;
+            if !self.exit {
+                printer.to_try(&folder, &addresses, &cast);
+                let ended = run::until_stopped(running, &folder.config()).await;
+                faults.extend(ended.err().map(|error| format!("{error:#}")));
+            }
+            faults
+        }))?;
+        drop(runtime);
         faults.extend(ledger.close().err().map(|error| format!("close ledger: {error}")));
         faults.extend(nodes.stop());
         printer.faults(&faults);
@@ -125,7 +121,7 @@ impl Sandbox {
         let ports = config::ports(folder)?;
         if let Some(base) = self.port_base {
             ensure!(
-                Ports::from_base(base).are_compatible(&ports),
+                Ports::from_base(base) == ports,
                 "the sandbox in {at} has its ports in config/, the gateway on {}; leave out \
                  --port-base or name another folder",
                 ports.gateway
@@ -144,20 +140,25 @@ impl Sandbox {
     }
 }
 
-/// Makes all calls from this thread.
-fn call(running: &Running, folder: &Folder, cast: &Cast, printer: &Printer) -> Result<Tally> {
-    // The connections end with this runtime, so that they do not hold up the drain.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut consumers = Consumers::new(folder, running.gateway.address(), printer)?;
-    runtime.block_on(make_all(&mut consumers, cast))?;
-    Ok(consumers.into_tally())
-}
-
-/// Sums up the calls, verifies the ledger, and returns what is wrong.
-fn conclude(tally: Tally, folder: &Folder, printer: &Printer) -> Vec<String> {
+/// Makes all calls, verifies the ledger, and returns what is wrong.
+async fn call(
+    addresses: &Addresses,
+    folder: &Folder,
+    cast: &Cast,
+    printer: &Printer,
+) -> Vec<String> {
+    let called = async {
+        let mut consumers = Consumers::new(folder, addresses.gateway, printer)?;
+        make_all(&mut consumers, cast).await?;
+        anyhow::Ok(consumers.into_tally())
+    };
+    let tally = match called.await {
+        Ok(tally) => tally,
+        Err(error) => return vec![format!("{error:#}")],
+    };
     printer.summary(&tally);
     let mut faults = tally.faults;
-    match verify_ledger(folder) {
+    match verify_ledger(folder).await {
         Ok(verified) => printer.ledger(&verified),
         Err(error) => faults.push(format!("the ledger is not whole: {error:#}")),
     }
@@ -166,7 +167,7 @@ fn conclude(tally: Tally, folder: &Folder, printer: &Printer) -> Vec<String> {
 
 /// Verifies the ledger once a checkpoint covers all of it, which takes no longer than the time
 /// between two checkpoints.
-fn verify_ledger(folder: &Folder) -> Result<Verified> {
+async fn verify_ledger(folder: &Folder) -> Result<Verified> {
     let key = receipt::read_key(&folder.ledger_key())?;
     let begun = Instant::now();
     loop {
@@ -175,12 +176,6 @@ fn verify_ledger(folder: &Folder) -> Result<Verified> {
         if covered || begun.elapsed() > CHECKPOINT_TIME_MAX {
             return Ok(verified);
         }
-        std::thread::sleep(CHECKPOINT_LOOK_EVERY);
+        tokio::time::sleep(CHECKPOINT_LOOK_EVERY).await;
     }
-}
-
-/// Serves until a signal says to stop; SIGHUP loads the configuration again.
-fn stay_up(running: &Running, config: &Path) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run::until_stopped(running, config))
 }

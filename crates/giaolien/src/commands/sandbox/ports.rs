@@ -27,11 +27,6 @@ impl Ports {
         let nodes = [3, 4, 5, 6, 7].map(|offset| base.saturating_add(offset));
         Self { gateway, admin, metrics, nodes }
     }
-
-    /// Whether both name the same gateway and nodes.
-    pub(super) fn are_compatible(&self, other: &Self) -> bool {
-        (self.gateway, self.nodes) == (other.gateway, other.nodes)
-    }
 }
 
 /// Ports that nobody else can take. The gateway opens its own listeners, so its ports are let go

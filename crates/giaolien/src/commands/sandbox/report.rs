@@ -8,6 +8,7 @@ use std::path::{self, Path, PathBuf};
 use audit::Verified;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use control::Config;
 use model::{Entry, MemberId};
 use nodes::Country;
 use nodes::proto::population::v1::VerifyPersonRequest;
@@ -29,6 +30,41 @@ enum Colour {
     Red = 31,
     Green = 32,
     Yellow = 33,
+}
+
+/// Where everything listens.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    pub(super) gateway: SocketAddr,
+    admin: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
+    nodes: Vec<(&'static str, u16)>,
+}
+
+impl Addresses {
+    pub(super) fn of(config: &Config, nodes: &Nodes) -> Self {
+        let gateway = &config.gateway;
+        Self {
+            gateway: gateway.listen,
+            admin: gateway.admin.as_ref().map(|admin| admin.listen),
+            metrics: gateway.metrics,
+            nodes: nodes.ports().collect(),
+        }
+    }
+
+    fn print(&self) {
+        let Self { gateway, admin, metrics, nodes } = self;
+        say(format_args!("  gateway    {gateway}, gRPC, for certificates of registered systems"));
+        if let Some(admin) = admin {
+            say(format_args!("  admin API  {admin}, gRPC, for the certificate pki/operator.crt"));
+        }
+        if let Some(metrics) = metrics {
+            say(format_args!("  metrics    http://{metrics}/metrics"));
+        }
+        for (id, port) in nodes {
+            say(format_args!("  node       127.0.0.1:{port}, {id}, for the gateway alone"));
+        }
+    }
 }
 
 /// Prints in colours on a terminal, and plainly elsewhere.
@@ -129,18 +165,15 @@ impl Printer {
     }
 
     /// Prints the addresses, and commands that can be pasted.
-    pub(super) fn to_try(&self, folder: &Folder, gateway: SocketAddr, nodes: &Nodes, cast: &Cast) {
+    pub(super) fn to_try(&self, folder: &Folder, addresses: &Addresses, cast: &Cast) {
         say(format_args!("\n{}", self.paint(Colour::Bold, "up until Ctrl-C".to_owned())));
-        say(format_args!("  gateway {gateway}, gRPC with certificates from {}", folder.shown()));
-        for (id, port) in nodes.ports() {
-            say(format_args!("  node {id} 127.0.0.1:{port}, for the gateway alone"));
-        }
+        addresses.print();
         let config = quoted(&folder.config());
         let receipt = folder.receipts().join(receipt_name(1, &calls::VERIFY_PERSON));
         let tries = [
             (
                 "load on the gateway, as a commune that verifies persons",
-                load(folder, gateway, cast),
+                load(folder, addresses.gateway, cast),
             ),
             (
                 "the ledger, read again as an auditor does",
