@@ -253,3 +253,77 @@ impl Chain {
         Ok(frame)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(entries: &[Vec<u8>]) -> Vec<u8> {
+        let mut builder = FrameBuilder::new();
+        entries.iter().for_each(|entry| builder.push(entry));
+        let header = FrameHeader {
+            count: 0,
+            body_bytes: 0,
+            first_index: 5,
+            time: Timestamp::from_secs(1),
+            segment: 2,
+            offset: 0,
+            prev_crc: 7,
+            root_hash: [1; 32],
+            body_crc: 0,
+        };
+        builder.finish(header).0.to_vec()
+    }
+
+    /// Makes both checksums right, where the lengths allow.
+    fn forge(bytes: &mut [u8]) {
+        let body = crc32c::crc32c(bytes.get(FRAME_HEADER_BYTES..).unwrap());
+        bytes.get_mut(80..84).unwrap().copy_from_slice(&body.to_le_bytes());
+        let header = crc32c::crc32c(bytes.get(..CRC_OFFSET).unwrap());
+        bytes.get_mut(CRC_OFFSET..96).unwrap().copy_from_slice(&header.to_le_bytes());
+    }
+
+    fn entries() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..20)
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_reads_as_it_was_written(entries in entries()) {
+            let bytes = frame(&entries);
+            prop_assert!(bytes.len().is_multiple_of(SECTOR_BYTES));
+            let read = Frame::read(&bytes, 0).unwrap();
+            prop_assert_eq!(read.entries().map(<[u8]>::to_vec).collect::<Vec<_>>(), entries);
+            prop_assert_eq!(read.header.frame_bytes(), bytes.len());
+        }
+
+        /// A forger gets the checksums right; lengths are checked all the same.
+        #[test]
+        fn forged_frames_never_panic(
+            entries in entries(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = frame(&entries);
+            for (at, byte) in changes {
+                // Mostly in the header and the first lengths.
+                *bytes.get_mut(at.index(128)).unwrap() = byte;
+            }
+            forge(&mut bytes);
+            if let Ok(read) = Frame::read(&bytes, 0) {
+                prop_assert_eq!(read.entries().count(), read.header.count as usize);
+            }
+            let cut = cut.index(bytes.len());
+            prop_assert!(Frame::read(bytes.get(..cut).unwrap(), 0).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, offset in 0usize..5000) {
+            prop_assert!(Frame::read(&bytes, offset).is_err());
+        }
+    }
+}

@@ -201,3 +201,44 @@ impl FromStr for Checkpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in "(.|\n|\u{2014} |[A-Za-z0-9+/=]{4}){0,60}") {
+            if let Ok(note) = text.parse::<Note>() {
+                prop_assert_eq!(note.to_string(), text.clone());
+            }
+            let _ = text.parse::<Checkpoint>();
+            let _ = text.parse::<VerifyingKey>();
+        }
+
+        #[test]
+        fn a_checkpoint_reads_as_it_was_written(size: u64, root_hash: Hash) {
+            let origin: Origin = "ledger.example.vn".parse().unwrap();
+            let checkpoint = Checkpoint { origin, size, root_hash };
+            prop_assert_eq!(checkpoint.to_string().parse(), Ok(checkpoint));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_checkpoint_is_refused() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(text.parse::<Checkpoint>().unwrap_err().to_string(), expected);
+        };
+        let root = STANDARD.encode([7; 32]);
+        check("", "text of the note holds control characters or does not end with a line break");
+        check("two words\n", "line 1 is not the origin of a checkpoint");
+        check(&format!("name\n01\n{root}\n"), "line 2 is not the size of a checkpoint");
+        check(&format!("name\n+1\n{root}\n"), "line 2 is not the size of a checkpoint");
+        check("name\n1\nAAAA\n", "line 3 is not the root hash of a checkpoint");
+        check(&format!("name\n1\n{root}\n\n"), "line 4 is not an extension of a checkpoint");
+    }
+}

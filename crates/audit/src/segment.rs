@@ -63,6 +63,8 @@ pub const SEGMENT_BYTES_MIN: u64 = 128 << 10;
 /// Largest segment; a reader holds one in memory.
 pub const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 pub(crate) const HEADER_BYTES: usize = 4096;
+/// No ledger gets there; keeps sums of a forged header from overflowing.
+const FIRST_INDEX_MAX: u64 = 1 << 62;
 const VERSION: u16 = 1;
 pub(crate) const MAGIC: [u8; 8] = *b"GLSEGMNT";
 const ALGORITHM_ED25519: u8 = 1;
@@ -153,7 +155,9 @@ impl SegmentHeader {
             origin.and_then(|text| text.parse().ok()).ok_or((ORIGIN_OFFSET, "origin"))?;
         let mut fields = Fields(block.get(FRONTIER_OFFSET..).ok_or(short)?);
         let stored = (0..hashes.min(FRONTIER_HASHES_MAX)).map_while(|_| fields.array()).collect();
-        let frontier = Frontier::from_parts(first_index, stored).ok_or((81, "frontier"))?;
+        let frontier = Frontier::from_parts(first_index, stored)
+            .filter(|frontier| frontier.size() <= FIRST_INDEX_MAX)
+            .ok_or((81, "frontier"))?;
         let key = VerifyingKey::new(origin, public);
         Ok(Self { number, segment_bytes, created, key, prev_crc, frontier })
     }
@@ -187,6 +191,56 @@ impl HeaderBlock {
             }
             Ok(_) => foreign(82, "zero part"),
             Err((offset, what)) => foreign(offset, what),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tree;
+
+    fn header(entries: u64) -> SegmentHeader {
+        let mut frontier = Frontier::new();
+        (0..entries).for_each(|n| frontier.push(tree::leaf_hash(&n.to_le_bytes())));
+        let key = VerifyingKey::new("ledger.example.vn".parse().unwrap(), [9; 32]);
+        let created = Timestamp::from_secs(1);
+        let segment_bytes = SEGMENT_BYTES_MIN;
+        SegmentHeader { number: 3, segment_bytes, created, key, prev_crc: 7, frontier }
+    }
+
+    #[test]
+    fn a_header_reads_as_it_was_written() {
+        for entries in [0, 1, 2, 3, 100, 255] {
+            let (block, crc) = header(entries).encode();
+            match HeaderBlock::read(&block) {
+                HeaderBlock::Whole { header: read, crc: stored } => {
+                    assert_eq!((*read, stored), (header(entries), crc));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    proptest! {
+        /// A forger gets the checksum right, and nothing else.
+        #[test]
+        fn forged_headers_never_panic(at in 0..CRC_OFFSET, byte: u8, len in 0..=HEADER_BYTES) {
+            let (mut block, _) = header(100).encode();
+            let whole = block.clone();
+            *block.get_mut(at).unwrap() = byte;
+            let crc = crc32c::crc32c(block.get(..CRC_OFFSET).unwrap());
+            block.truncate(CRC_OFFSET);
+            block.extend_from_slice(&crc.to_le_bytes());
+            match HeaderBlock::read(&block) {
+                HeaderBlock::Whole { header, .. } => prop_assert_eq!(&header.encode().0, &block),
+                _ => prop_assert_ne!(&block, &whole),
+            }
+            HeaderBlock::read(block.get(..len).unwrap());
         }
     }
 }
