@@ -1,6 +1,7 @@
 //! The command line as scripts and operators meet it: output, exit codes, signals.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 mod support;
 

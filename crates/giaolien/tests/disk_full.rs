@@ -1,6 +1,10 @@
 //! The disk of the ledger fills up: calls are refused, nothing acknowledged is lost, and calls go
 //! through again once there is space, without a restart.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test that fails may panic")]
+#![allow(clippy::print_stdout, reason = "tests tell what they measured")]
+
 mod support;
 
 use std::fs::{self, File};

@@ -1,6 +1,10 @@
 //! The gateway is killed at random moments under load, again and again on one ledger: nothing that
 //! a caller was told, and nothing that reached a node as an update, is missing afterwards.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test that fails may panic")]
+#![allow(clippy::print_stdout, reason = "tests tell what they measured")]
+
 mod support;
 
 use std::collections::HashSet;

@@ -1,6 +1,10 @@
 //! However much goes through a call, the gateway holds little of it: streams and single messages
 //! far larger than its memory may become.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a test that fails may panic")]
+#![allow(clippy::print_stdout, reason = "tests tell what they measured")]
+
 mod support;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use audit::{Verified, VerifyError, VerifyingKey, verify_folder};
-use model::{Effect, Entry};
+use model::{Effect, Entry, Receipt};
 
 use super::Taken;
 
@@ -36,12 +36,17 @@ impl Ledger {
         Ok(Self { verified, entries, bytes, admitted })
     }
 
-    /// Checks that what a caller took away stands in the ledger, at the place its receipt says.
+    /// Checks that what a caller took away is the admission of its call.
     pub fn check(&self, taken: &Taken) {
-        let index = usize::try_from(taken.receipt.index).unwrap();
-        let stands = self.bytes.get(index);
-        assert_eq!(stands, Some(&taken.receipt.entry), "entry {index} is not the caller's");
-        assert_eq!(self.admitted.get(&taken.exchange), Some(&index), "{}", taken.exchange);
+        self.check_receipt(&taken.receipt);
+        let admitted = self.admitted.get(&taken.exchange).copied();
+        assert_eq!(admitted, usize::try_from(taken.receipt.index).ok(), "{}", taken.exchange);
+    }
+
+    /// Checks that the entry in a receipt stands in the ledger at the place it says.
+    pub fn check_receipt(&self, receipt: &Receipt) {
+        let stands = self.bytes.get(usize::try_from(receipt.index).unwrap());
+        assert_eq!(stands, Some(&receipt.entry), "entry {} is another", receipt.index);
     }
 
     /// Whether a call was admitted as an update.
