@@ -13,7 +13,7 @@ use clap::Args;
 use control::{Config, Downstream, LoadError};
 use model::{CertificateDigest, Clock, SystemClock};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
@@ -42,12 +42,16 @@ impl Run {
         log_to_stderr("info");
         let Some(config) = load(&self.config)? else { return Ok(ExitCode::FAILURE) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (ledger, ended) = runtime.block_on(serve(config, async |running| {
-            let (address, revision) =
-                (running.gateway.address(), running.live.snapshot().revision());
-            tracing::info!(%address, %revision, "serving");
-            until_stopped(running, &self.config).await
-        }))?;
+        let (ledger, ended) = runtime.block_on(async {
+            let signals = Signals::listen()?;
+            serve(config, async |running| {
+                let (address, revision) =
+                    (running.gateway.address(), running.live.snapshot().revision());
+                tracing::info!(%address, %revision, "serving");
+                until_stopped(running, &self.config, signals).await
+            })
+            .await
+        })?;
         drop(runtime);
         ended?;
         ledger.close().context("close ledger")?;
@@ -125,18 +129,38 @@ pub(super) fn load(dir: &Path) -> Result<Option<Config>> {
     }
 }
 
+/// The signals that steer a gateway. Listened for before anything is served: until then they end
+/// the process at once.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Listens from now on; in a runtime only.
+    pub(super) fn listen() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+            hang_up: signal(SignalKind::hangup()).context("listen for SIGHUP")?,
+        })
+    }
+}
+
 /// Waits for a signal to stop, serving signals to reload, watching the ledger.
-pub(super) async fn until_stopped(running: &Running, dir: &Path) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+pub(super) async fn until_stopped(
+    running: &Running,
+    dir: &Path,
+    mut signals: Signals,
+) -> Result<()> {
     let mut look = tokio::time::interval(LEDGER_LOOK_EVERY);
     let mut no_space = false;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => reload(running, dir),
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.hang_up.recv() => reload(running, dir),
             _ = look.tick() => match running.ledger.status().trouble {
                 Some(Trouble::Failed(cause)) => {
                     // A failed write or sync is never tried again: what is on disk is known only

@@ -89,8 +89,12 @@ impl Sandbox {
         let (ledger, mut faults) = runtime.block_on(run::serve(config, async |running| {
             let mut faults = call(&addresses, &folder, &cast, &printer).await;
             if !self.exit {
+                let signals = run::Signals::listen();
                 printer.to_try(&folder, &addresses, &cast);
-                let ended = run::until_stopped(running, &folder.config()).await;
+                let ended = match signals {
+                    Ok(signals) => run::until_stopped(running, &folder.config(), signals).await,
+                    Err(error) => Err(error),
+                };
                 faults.extend(ended.err().map(|error| format!("{error:#}")));
             }
             faults
