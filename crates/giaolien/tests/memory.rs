@@ -7,10 +7,8 @@
 
 mod support;
 
-use std::time::Duration;
-
 use model::{Entry, Finished};
-use support::{Gateway, World, within};
+use support::{Gateway, World, until, within};
 use testkit::echo::pb::echo_service_client::EchoServiceClient;
 use testkit::echo::pb::{EchoRequest, EchoResponse};
 use tokio::sync::{Mutex, MutexGuard, mpsc};
@@ -52,14 +50,15 @@ impl Watched {
 
     /// Waits until the gateway's memory stands still: nothing more comes in.
     async fn until_still(&self) {
-        const LOOKS: u32 = 10;
+        const LOOKS: u32 = 20;
         let (mut before, mut same) = (0, 0);
-        while same < LOOKS {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        until("the gateway's memory stands still", || {
             let now = self.gateway.memory().now_bytes;
             same = if now == before { same + 1 } else { 0 };
             before = now;
-        }
+            same >= LOOKS
+        })
+        .await;
     }
 
     /// Stops everything and returns what the ledger says of the one call.
