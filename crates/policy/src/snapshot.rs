@@ -141,12 +141,17 @@ impl Snapshot {
                 .with("not_before", certificate.not_before)
                 .with("not_after", certificate.not_after));
         }
-        if self.revoked.contains(&certificate.serial) {
+        if self.is_revoked(certificate) {
             return Err(Refusal::new(Reason::CertificateRevoked));
         }
         self.registered(certificate).ok_or_else(|| {
             Refusal::new(Reason::CertificateUnregistered).with("sha256", certificate.digest)
         })
+    }
+
+    /// Whether `certificate` is on a revocation list.
+    pub fn is_revoked(&self, certificate: &Certificate) -> bool {
+        self.revoked.contains(&certificate.serial)
     }
 
     fn registered(&self, certificate: &Certificate) -> Option<Caller<'_>> {
