@@ -310,6 +310,19 @@ fn a_full_disk_refuses_until_there_is_space() {
 }
 
 #[test]
+fn a_full_disk_at_the_end_costs_only_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new(None);
+    let (log, _) = Log::open_on(options(folder.path()), Arc::clone(&disk) as _).unwrap();
+    disk.change(|plan| plan.full_for_checkpoints = true);
+    for number in 0..3 {
+        log.append(&entry(number)).unwrap().wait().unwrap();
+    }
+    assert!(matches!(log.close(), Err(CloseError::NoSpace)));
+    assert_eq!(check_after(folder.path(), 3), 3);
+}
+
+#[test]
 fn waiters_are_told_when_space_ends() {
     let folder = tempfile::tempdir().unwrap();
     let disk = FaultyDisk::new(None);

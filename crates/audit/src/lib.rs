@@ -50,6 +50,7 @@ mod zeros;
 
 pub use frame::ENTRY_BYTES_MAX;
 pub use log::{CloseError, Log, Options, Recovered, Status};
+pub use note::NoteError;
 pub use queue::{AppendError, Trouble};
 pub use read::{Entries, ReadError, entries};
 pub use receipt::{GROUP_ENTRIES_MAX, ReceiptError, verify_receipt};

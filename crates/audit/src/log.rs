@@ -94,8 +94,11 @@ pub enum CloseError {
     /// The ledger had failed before.
     #[error("ledger failed: {0}")]
     Failed(Arc<str>),
+    /// There was no space for the last checkpoint. The next start writes it.
+    #[error("no space for the last checkpoint")]
+    NoSpace,
     /// The last checkpoint could not be written.
-    #[error("write last checkpoint: {0}")]
+    #[error("cannot write the last checkpoint")]
     Checkpoint(#[source] io::Error),
 }
 
@@ -168,7 +171,10 @@ impl Log {
         if let (_, Some(Trouble::Failed(why))) = self.shared.head() {
             return Err(CloseError::Failed(why));
         }
-        checkpoint.map_err(CloseError::Checkpoint)
+        checkpoint.map_err(|error| match disk::is_no_space(&error) {
+            true => CloseError::NoSpace,
+            false => CloseError::Checkpoint(error),
+        })
     }
 }
 

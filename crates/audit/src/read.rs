@@ -16,7 +16,7 @@ use crate::segment::{HEADER_BYTES, HeaderBlock, SegmentHeader, is_segment_length
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// A file could not be read.
-    #[error("read `{}`: {source}", path.display())]
+    #[error("cannot read `{}`", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,

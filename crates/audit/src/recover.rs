@@ -29,7 +29,7 @@ use crate::writer::{Current, begin_segment};
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// A file or folder could not be used.
-    #[error("{action} `{}`: {source}", path.display())]
+    #[error("cannot {action} `{}`", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
@@ -101,7 +101,7 @@ pub enum OpenError {
     #[error("file `checkpoint` is missing, put it back from a copy")]
     CheckpointMissing,
     /// The checkpoint is not valid.
-    #[error("file `checkpoint` is not valid: {0}; put it back from a copy")]
+    #[error("file `checkpoint` is not valid, put it back from a copy")]
     Checkpoint(#[from] NoteError),
 }
 

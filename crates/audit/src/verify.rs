@@ -49,7 +49,7 @@ pub struct Verified {
 #[derive(Debug, Error)]
 pub enum VerifyError {
     /// A file could not be read.
-    #[error("read `{}`: {source}", path.display())]
+    #[error("cannot read `{}`", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,
