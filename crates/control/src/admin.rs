@@ -2,29 +2,47 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use model::CertificateDigest;
+use model::{CertificateDigest, Clock};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::transport::{self, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 use wire::generated::admin::admin_service_server::{AdminService, AdminServiceServer};
 use wire::generated::admin::{GetStatusRequest, GetStatusResponse};
 
+use crate::incoming::Incoming;
 use crate::settings::Downstream;
 
-/// Connections to the admin API at once, and calls on each.
+/// Calls on a connection at once.
 const CALLS_MAX: usize = 16;
+/// Time that a connection has to prove itself.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Time after which a connection takes no more calls, so that it cannot keep its slot for ever;
+/// clients connect again by themselves.
+const CONNECTION_TIME_MAX: Duration = Duration::from_mins(1);
+/// Time that the last calls on a connection have then.
+const LAST_CALLS_TIME_MAX: Duration = Duration::from_secs(10);
 /// Characters on a line of PEM (RFC 7468).
 const PEM_LINE_CHARS: usize = 64;
 
 /// What the admin API asks of the gateway.
 pub type GetStatus = dyn Fn() -> GetStatusResponse + Send + Sync;
+
+/// Who may ask. Looked at for each call, so that it binds open connections too.
+pub struct Operators {
+    /// The certificates of operators.
+    pub certificates: Vec<CertificateDigest>,
+    /// Whether a certificate is on a revocation list that is in force.
+    pub is_revoked: Box<dyn Fn(&model::Certificate) -> bool + Send + Sync>,
+    /// Tells which certificates are in their time.
+    pub clock: Arc<dyn Clock>,
+}
 
 /// Serves the admin API on `listener` until `shutdown`.
 ///
@@ -34,18 +52,21 @@ pub type GetStatus = dyn Fn() -> GetStatusResponse + Send + Sync;
 pub async fn serve(
     listener: TcpListener,
     tls: &Downstream,
-    operators: Vec<CertificateDigest>,
+    operators: Operators,
     get_status: Arc<GetStatus>,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), tonic::transport::Error> {
+) -> Result<(), transport::Error> {
     let service = AdminServiceServer::new(Admin { get_status });
-    let guarded = InterceptedService::new(service, move |request| admit(&operators, request));
+    let operators = Arc::new(operators);
+    let guarded = InterceptedService::new(service, move |request| operators.admit(request));
     Server::builder()
         .tls_config(tls_config(tls))?
         .concurrency_limit_per_connection(CALLS_MAX)
         .max_concurrent_streams(u32::try_from(CALLS_MAX).ok())
+        .max_connection_age(CONNECTION_TIME_MAX)
+        .max_connection_age_grace(LAST_CALLS_TIME_MAX)
         .add_service(guarded)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown)
+        .serve_with_incoming_shutdown(Incoming::new(listener), shutdown)
         .await
 }
 
@@ -63,18 +84,27 @@ impl AdminService for Admin {
     }
 }
 
-/// Lets a call pass if its connection shows the certificate of an operator.
-fn admit(operators: &[CertificateDigest], request: Request<()>) -> Result<Request<()>, Status> {
-    let shown = request
-        .extensions()
-        .get::<TlsConnectInfo<TcpConnectInfo>>()
-        .and_then(TlsConnectInfo::peer_certs)
-        .and_then(|chain| wire::certificate::parse(chain.first()?).ok());
-    match shown {
-        Some(shown) if operators.contains(&shown.digest) => Ok(request),
-        _ => Err(Status::permission_denied(
-            "this certificate is not an operator's; register it under `admin.operators`",
-        )),
+impl Operators {
+    /// Lets a call pass if its connection shows the certificate of an operator that still counts.
+    fn admit(&self, request: Request<()>) -> Result<Request<()>, Status> {
+        let shown = request
+            .extensions()
+            .get::<TlsConnectInfo<TcpConnectInfo>>()
+            .and_then(TlsConnectInfo::peer_certs)
+            .and_then(|chain| wire::certificate::parse(chain.first()?).ok());
+        let Some(shown) = shown.filter(|shown| self.certificates.contains(&shown.digest)) else {
+            return Err(Status::permission_denied(
+                "this certificate is not an operator's; register it under `admin.operators`",
+            ));
+        };
+        let now = self.clock.now();
+        if now < shown.not_before || now >= shown.not_after {
+            return Err(Status::permission_denied("this certificate is outside its validity"));
+        }
+        if (self.is_revoked)(&shown) {
+            return Err(Status::permission_denied("this certificate is revoked"));
+        }
+        Ok(request)
     }
 }
 
@@ -90,7 +120,8 @@ fn tls_config(tls: &Downstream) -> ServerTlsConfig {
     };
     ServerTlsConfig::new()
         .identity(Identity::from_pem(chain, key))
-        .client_ca_root(Certificate::from_pem(authorities))
+        .client_ca_root(transport::Certificate::from_pem(authorities))
+        .timeout(HANDSHAKE_TIME_MAX)
 }
 
 /// `der` in PEM (RFC 7468), which is all that the server takes.

@@ -20,6 +20,7 @@ mod draft;
 mod fields;
 mod folder;
 mod gateway;
+mod incoming;
 mod material;
 mod problem;
 mod registry;

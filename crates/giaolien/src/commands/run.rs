@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use audit::{Log, Trouble};
 use clap::Args;
+use control::admin::Operators;
 use control::{Config, Downstream, LoadError};
 use model::{CertificateDigest, Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -96,8 +97,13 @@ async fn serve_admin(
     operators: Vec<CertificateDigest>,
     running: Arc<Running>,
 ) {
-    let started = SystemClock.now();
+    let (started, live) = (SystemClock.now(), running.live.clone());
     let status = Arc::new(move || running.status(started));
+    let operators = Operators {
+        certificates: operators,
+        is_revoked: Box::new(move |certificate| live.snapshot().is_revoked(certificate)),
+        clock: Arc::new(SystemClock),
+    };
     let stopped = std::future::pending();
     if let Err(error) = control::admin::serve(listener, &tls, operators, status, stopped).await {
         tracing::error!(%error, "the admin API stopped");
