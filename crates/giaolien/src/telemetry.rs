@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use http_body_util::Full;
@@ -17,6 +18,12 @@ use crate::assemble::Running;
 
 /// Connections at once. Scrapers and probes need few.
 const CONNECTIONS_MAX: usize = 32;
+/// Time from taking a connection to the end of its one answer.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
+/// Pause after a connection could not be taken: too many open files last longer than a moment.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often measured durations are put into their buckets. Until then each takes memory.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Upper bounds of the buckets of call durations, in seconds.
 const DURATION_BUCKETS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
@@ -42,37 +49,57 @@ pub(crate) fn install_recorder() -> Result<PrometheusHandle> {
     Ok(recorder)
 }
 
+/// Keeps what was measured small for as long as it is polled, whether anybody scrapes or not.
+pub(crate) async fn keep_up(recorder: PrometheusHandle) {
+    let mut tick = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        tick.tick().await;
+        recorder.run_upkeep();
+    }
+}
+
+/// What is answered to a method and path.
+pub(crate) type Answer = dyn Fn(&Method, &str) -> Response<Full<Bytes>> + Send + Sync;
+
+/// What a gateway answers to scrapers and probes.
+pub(crate) fn answers(running: Arc<Running>, recorder: PrometheusHandle) -> Arc<Answer> {
+    Arc::new(move |method, path| answer(method, path, &running, &recorder))
+}
+
 /// Answers scrapers and probes on `listener` for as long as it is polled.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    running: Arc<Running>,
-    recorder: PrometheusHandle,
-) {
+pub(crate) async fn serve(listener: TcpListener, answer: Arc<Answer>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((tcp, _)) => {
-                let (running, recorder) = (running.clone(), recorder.clone());
+                let answer = answer.clone();
                 tokio::spawn(async move {
-                    answer_all(tcp, running, recorder).await;
+                    let answered = answer_one(tcp, &*answer);
+                    match tokio::time::timeout(CONNECTION_TIME_MAX, answered).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::debug!(%error, "metrics connection failed"),
+                        Err(_elapsed) => tracing::debug!("metrics connection took too long"),
+                    }
                     drop(slot);
                 });
             }
-            Err(error) => tracing::warn!(%error, "metrics connection not accepted"),
+            Err(error) => {
+                tracing::warn!(%error, "metrics connection not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 }
 
-async fn answer_all(tcp: TcpStream, running: Arc<Running>, recorder: PrometheusHandle) {
+/// Answers one request. Connections are not kept, so that each has an end.
+async fn answer_one(tcp: TcpStream, answer: &Answer) -> hyper::Result<()> {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(request.method(), request.uri().path(), &running, &recorder);
+        let response = answer(request.method(), request.uri().path());
         async { Ok::<_, Infallible>(response) }
     });
-    let connection = hyper::server::conn::http1::Builder::new();
-    if let Err(error) = connection.serve_connection(TokioIo::new(tcp), service).await {
-        tracing::debug!(%error, "metrics connection ended");
-    }
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.keep_alive(false).serve_connection(TokioIo::new(tcp), service).await
 }
 
 fn answer(
@@ -107,6 +134,41 @@ fn metrics_now(running: &Running, recorder: &PrometheusHandle) -> String {
     for (name, value) in gauges {
         metrics::gauge!(name).set(value);
     }
-    recorder.run_upkeep();
     recorder.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    async fn ask(listener: std::net::SocketAddr) -> String {
+        let mut tcp = TcpStream::connect(listener).await.unwrap();
+        tcp.write_all(b"GET /livez HTTP/1.1\r\nhost: probe\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        tcp.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    /// Time passes only while everybody waits.
+    #[tokio::test(start_paused = true)]
+    async fn silent_connections_keep_no_probe_out_for_long() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let path = |_: &Method, path: &str| Response::new(Full::from(path.to_owned()));
+        tokio::spawn(serve(listener, Arc::new(path)));
+        let answered = ask(address).await;
+        assert!(answered.ends_with("\r\n\r\n/livez"), "{answered}");
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let begun = Instant::now();
+        assert!(ask(address).await.ends_with("/livez"));
+        let waited = begun.elapsed();
+        assert!(waited >= CONNECTION_TIME_MAX, "connections are not bounded: {waited:?}");
+        assert!(waited < 2 * CONNECTION_TIME_MAX, "{waited:?}");
+    }
 }

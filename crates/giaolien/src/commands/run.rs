@@ -72,9 +72,11 @@ pub(super) async fn serve<T>(
     let recorder = telemetry::install_recorder()?;
     let running = Arc::new(assemble::start(config)?);
     let mut beside = JoinSet::new();
+    beside.spawn(telemetry::keep_up(recorder.clone()));
     if let Some(address) = metrics {
         let listener = listen("metrics", address).await?;
-        beside.spawn(telemetry::serve(listener, running.clone(), recorder));
+        let answers = telemetry::answers(running.clone(), recorder.clone());
+        beside.spawn(telemetry::serve(listener, answers));
     }
     if let Some(admin) = admin {
         let listener = listen("the admin API", admin.listen).await?;
