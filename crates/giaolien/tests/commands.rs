@@ -59,7 +59,7 @@ async fn check_says_what_is_good_and_every_problem() {
         expected.assert_eq(&shown(&world, &all));
     };
     let expected = expect![[r#"
-        good: 3 members, 1 systems, 1 nodes, 1 purposes, 1 agreements
+        good: 3 members, 1 system, 1 node, 1 purpose, 1 agreement
         --
         --
         exits with 0

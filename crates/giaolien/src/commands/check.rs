@@ -50,21 +50,23 @@ impl Check {
     fn print_good(&self, config: &control::Config) {
         let source = &config.source;
         let counts = [
-            ("members", source.members.len()),
-            ("systems", source.systems.len()),
-            ("nodes", source.nodes.len()),
-            ("purposes", source.purposes.len()),
-            ("agreements", source.agreements.len()),
+            ("member", source.members.len()),
+            ("system", source.systems.len()),
+            ("node", source.nodes.len()),
+            ("purpose", source.purposes.len()),
+            ("agreement", source.agreements.len()),
         ];
         match self.format {
             Format::Text => {
                 let counts: Vec<String> =
-                    counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+                    counts.iter().map(|(kind, count)| counted(*count, kind)).collect();
                 say(format_args!("good: {}", counts.join(", ")));
             }
             Format::Json => {
-                let counts: serde_json::Map<String, serde_json::Value> =
-                    counts.into_iter().map(|(kind, count)| (kind.into(), count.into())).collect();
+                let counts: serde_json::Map<String, serde_json::Value> = counts
+                    .into_iter()
+                    .map(|(kind, count)| (format!("{kind}s"), count.into()))
+                    .collect();
                 say(json!({ "problems": [], "counts": counts }));
             }
         }
@@ -74,8 +76,7 @@ impl Check {
         match self.format {
             Format::Text => {
                 problems.iter().for_each(say);
-                let count = problems.len();
-                eprintln!("{count} {}", if count == 1 { "problem" } else { "problems" });
+                eprintln!("{}", counted(problems.len(), "problem"));
             }
             Format::Json => {
                 let problems: Vec<_> = problems.iter().map(Problem::to_json).collect();
@@ -83,4 +84,10 @@ impl Check {
             }
         }
     }
+}
+
+/// So many of a kind, as in `1 system` and `2 systems`.
+fn counted(count: usize, kind: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {kind}{plural}")
 }
