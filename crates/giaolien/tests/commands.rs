@@ -181,21 +181,23 @@ fn flip(path: &Path, offset: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn audit_verify_says_what_it_cannot_verify() {
     let world = World::new().await;
-    let check = |arguments: &[&str], stderr: &str| {
+    let check = |arguments: &[&str], code: i32, stderr: &str| {
         let ran = giaolien(&[["audit", "verify"].as_slice(), arguments].concat());
         assert!(shown(&world, &ran.stderr).starts_with(stderr), "{ran:?}");
-        assert_ne!(ran.code, 0);
-        assert_eq!(ran.stdout, "");
+        assert_eq!((ran.code, ran.stdout.as_str()), (code, ""));
     };
     let nowhere = world.folder.path().join("nowhere");
-    check(&[text(&nowhere)], "not whole: read `WORLD/nowhere`: No such file or directory");
-    check(&[text(&world.config())], "not whole: `WORLD/config` holds no ledger\n");
+    let no_folder = "error: cannot read `WORLD/nowhere`: No such file or directory (os error 2)\n";
+    check(&[text(&nowhere)], 2, no_folder);
+    check(&[text(&world.config())], 2, "error: `WORLD/config` holds no ledger\n");
     some_calls(&world).await;
     let (ledger, other) = (world.ledger_folder(), other_key(&world));
     let no_key = "error: read public key `WORLD/nowhere`; name it with --key: No such file";
-    check(&[text(&ledger), "--key", text(&nowhere)], no_key);
+    check(&[text(&ledger), "--key", text(&nowhere)], 2, no_key);
     let wrong_key = "not whole: checkpoint is not signed with the key `other.test+";
-    check(&[text(&ledger), "--key", text(&other)], wrong_key);
+    check(&[text(&ledger), "--key", text(&other)], 1, wrong_key);
+    fs::remove_file(ledger.join("checkpoint")).unwrap();
+    check(&[text(&ledger)], 1, "not whole: `WORLD/ledger/checkpoint` is missing\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

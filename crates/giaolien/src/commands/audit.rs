@@ -20,7 +20,8 @@ pub(crate) enum Audit {
     ///
     /// Without --key the signatures are checked with the key that the ledger itself names, which
     /// proves that it is whole but not whose it is. Exits with 0 if the ledger is whole, 1 if it
-    /// was tampered with or is damaged, and says where.
+    /// was tampered with or is damaged, and says where; 2 if there is no ledger, or it or the key
+    /// could not be read.
     #[command(after_help = "Example:\n  giaolien audit verify /var/lib/giaolien/ledger \
         --key ledger.pub")]
     Verify {
@@ -35,8 +36,23 @@ pub(crate) enum Audit {
 impl Audit {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let Self::Verify { ledger_dir, key } = self;
-        let key = key.as_deref().map(read_key).transpose()?;
-        report(verify(&ledger_dir, key.as_ref()))
+        let verified = match key.as_deref().map(read_key).transpose() {
+            Ok(key) => verify(&ledger_dir, key.as_ref()),
+            Err(error) => return Ok(not_verified(&error)),
+        };
+        Ok(match verified {
+            Ok(verified) => {
+                report(&verified);
+                ExitCode::SUCCESS
+            }
+            Err(error @ (VerifyError::Unreadable { .. } | VerifyError::NoLedger(_))) => {
+                not_verified(&error.into())
+            }
+            Err(error) => {
+                eprintln!("not whole: {:#}", anyhow::Error::from(error));
+                ExitCode::from(1)
+            }
+        })
     }
 }
 
@@ -54,15 +70,14 @@ pub(super) fn verify(dir: &Path, key: Option<&VerifyingKey>) -> Result<Verified,
     )
 }
 
-fn report(verified: Result<Verified, VerifyError>) -> Result<ExitCode> {
-    let verified = match verified {
-        Ok(verified) => verified,
-        Err(error) => {
-            eprintln!("not whole: {:#}", anyhow::Error::from(error));
-            return Ok(ExitCode::FAILURE);
-        }
-    };
-    let Verified { entries, checkpoint_size, segments, bytes, key, .. } = &verified;
+/// Nothing is known about the ledger, for this reason.
+fn not_verified(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(2)
+}
+
+fn report(verified: &Verified) {
+    let Verified { entries, checkpoint_size, segments, bytes, key, .. } = verified;
     say(format_args!("whole: {entries} entries in {segments} segments, {bytes} bytes read"));
     say(format_args!("root hash {}", STANDARD.encode(verified.root_hash)));
     say(format_args!("checkpoint covers {checkpoint_size} entries, signed by {key}"));
@@ -75,5 +90,4 @@ fn report(verified: Result<Verified, VerifyError>) -> Result<ExitCode> {
     for file in &verified.unknown_files {
         say(format_args!("not part of a ledger: `{}`", file.display()));
     }
-    Ok(ExitCode::SUCCESS)
 }
