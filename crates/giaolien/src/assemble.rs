@@ -46,10 +46,16 @@ impl Running {
     }
 }
 
-/// The number of a revision that is loaded now: seconds since 1970, so that numbers grow across
-/// restarts and tell when a revision was loaded.
+/// The number of a revision that is loaded as the process starts: seconds since 1970. Nothing is
+/// kept from one process to the next, so across restarts numbers grow as long as the clock does.
 pub(crate) fn revision_now() -> RevisionId {
     RevisionId(SystemClock.now().as_micros() / 1_000_000)
+}
+
+/// The number of a revision that takes the place of `previous`: the second too, or one more than
+/// `previous` where two come in one second or the clock was set back.
+pub(crate) fn revision_after(previous: RevisionId) -> RevisionId {
+    revision_now().max(RevisionId(previous.0.saturating_add(1)))
 }
 
 /// Opens the ledger and starts the gateway.
@@ -127,4 +133,16 @@ fn data_plane(settings: control::Gateway) -> Settings {
 fn identity(identity: &control::Identity) -> Identity {
     let chain = identity.certificates.iter().cloned().map(CertificateDer::from).collect();
     Identity { chain, key: identity.key.to_der() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revisions_grow_even_if_the_clock_does_not() {
+        assert!(revision_after(RevisionId(7)) >= RevisionId(1_700_000_000));
+        let ahead = RevisionId(revision_now().0 + 3600);
+        assert_eq!(revision_after(ahead), RevisionId(ahead.0 + 1));
+    }
 }

@@ -308,14 +308,24 @@ async fn a_reload_binds_the_next_call_and_a_broken_one_changes_nothing() {
     fs::remove_file(world.config_file("registry/more.yaml")).unwrap();
     reload(&gateway, "revision in force").await;
     within(client.unary(EchoRequest::default())).await.unwrap();
+
+    // Several in a second: their numbers grow all the same.
+    for _ in 0..3 {
+        reload(&gateway, "revision in force").await;
+    }
+    let lines = [gateway.logged("serving"), gateway.logged("revision in force")].concat();
+    let number = |line: &Value| line["revision"].as_str().unwrap().parse::<u64>().unwrap();
+    let revisions: Vec<_> = lines.iter().map(number).collect();
+    assert_eq!(revisions.len(), 6);
+    assert!(revisions.is_sorted_by(|one, next| one < next), "{revisions:?}");
     gateway.stop();
 }
 
 /// Has the gateway load its configuration again, and waits until it says what came of it.
 async fn reload(gateway: &Gateway, outcome: &str) {
-    let before = gateway.count_in_log(outcome);
+    let before = gateway.logged(outcome).len();
     gateway.signal("HUP");
-    until(outcome, || gateway.count_in_log(outcome) > before).await;
+    until(outcome, || gateway.logged(outcome).len() > before).await;
 }
 
 /// Makes a ledger with some calls in it.

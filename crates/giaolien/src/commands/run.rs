@@ -191,7 +191,8 @@ pub(super) async fn until_stopped(
 }
 
 fn reload(running: &Running, dir: &Path) {
-    match control::load(dir, assemble::revision_now()) {
+    let next = assemble::revision_after(running.live.snapshot().revision());
+    match control::load(dir, next) {
         Ok(config) => {
             let revision = config.snapshot.revision();
             running.live.replace(config.snapshot);

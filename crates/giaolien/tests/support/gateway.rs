@@ -79,9 +79,9 @@ impl Gateway {
         }
     }
 
-    /// How often a line with this message has appeared.
-    pub fn count_in_log(&self, message: &str) -> usize {
-        self.lines().iter().filter(|line| parse(line, message).is_some()).count()
+    /// The lines with this message so far.
+    pub fn logged(&self, message: &str) -> Vec<Value> {
+        self.lines().iter().filter_map(|line| parse(line, message)).collect()
     }
 
     fn lines(&self) -> Vec<String> {
