@@ -94,6 +94,9 @@ impl Authority {
             [1].into_iter().chain(key.public_key_raw().iter().rev().copied()).take(16).collect();
         let serial = SerialNumber::from_slice(&serial);
         params.serial_number = Some(serial.clone());
+        // Strict verifiers, as Python's from 3.13 on, want to be told which key signed.
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = match profile {
             Profile::Server => {
                 params.subject_alt_names = vec![
