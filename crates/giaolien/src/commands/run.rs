@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use audit::{Log, Trouble};
+use audit::{CloseError, Log, Trouble};
 use clap::Args;
 use control::admin::Operators;
 use control::{Config, Downstream, LoadError};
@@ -55,7 +55,7 @@ impl Run {
         })?;
         drop(runtime);
         ended?;
-        ledger.close().context("close ledger")?;
+        close(&ledger)?;
         tracing::info!("drained");
         Ok(ExitCode::SUCCESS)
     }
@@ -87,6 +87,18 @@ pub(super) async fn serve<T>(
     tokio::task::spawn_blocking(move || running.gateway.drain()).await.context("drain")?;
     beside.shutdown().await;
     Ok((ledger, ended))
+}
+
+/// Closes a ledger that nothing is appended to any more.
+pub(super) fn close(ledger: &Log) -> Result<()> {
+    match ledger.close() {
+        Err(CloseError::NoSpace) => {
+            // All that was acknowledged is durable, and recovery finds it without a checkpoint.
+            tracing::warn!("no space for the last checkpoint, the next start writes it");
+            Ok(())
+        }
+        closed => closed.context("close ledger"),
+    }
 }
 
 async fn listen(what: &str, address: SocketAddr) -> Result<TcpListener> {

@@ -100,7 +100,7 @@ impl Sandbox {
             faults
         }))?;
         drop(runtime);
-        faults.extend(ledger.close().err().map(|error| format!("close ledger: {error}")));
+        faults.extend(run::close(&ledger).err().map(|error| format!("{error:#}")));
         faults.extend(nodes.stop());
         printer.faults(&faults);
         Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
