@@ -7,7 +7,6 @@
 
 mod support;
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -123,16 +122,7 @@ async fn check_at_the_end(world: &World, answers: usize) {
         ledger.verified.entries, ledger.verified.segments
     );
     assert!(ledger.verified.segments > 5, "the ledger moved on to other segments");
-    let finished = ledger.entries.iter().filter_map(|entry| match entry {
-        Entry::Finished(call) => Some(call),
-        _ => None,
-    });
-    let mut ended = HashSet::new();
-    for call in finished {
-        let admitted = &ledger.entries[usize::try_from(call.admitted).unwrap()];
-        assert!(matches!(admitted, Entry::Admitted(begun) if begun.exchange == call.exchange));
-        assert!(ended.insert(call.exchange), "{} ended twice", call.exchange);
-    }
+    ledger.check_ends();
     let opened = ledger.count(|entry| matches!(entry, Entry::Opened(_)));
     assert!(opened >= 2 * ROUNDS as usize, "every start leaves an entry: {opened}");
 }

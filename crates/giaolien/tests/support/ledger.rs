@@ -1,6 +1,6 @@
 //! A ledger folder read back, as an auditor does, and asked about single calls.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use audit::{Verified, VerifyError, VerifyingKey, verify_folder};
@@ -53,6 +53,28 @@ impl Ledger {
     pub fn admitted_update(&self, exchange: &str) -> bool {
         let entry = self.admitted.get(exchange).map(|index| &self.entries[*index]);
         matches!(entry, Some(Entry::Admitted(call)) if call.effect == Effect::Update)
+    }
+
+    /// Checks that every call has one end at most: a refusal and nothing else, or what names its
+    /// own admission.
+    pub fn check_ends(&self) {
+        let mut ended = HashSet::new();
+        for entry in &self.entries {
+            let (exchange, admitted) = match entry {
+                Entry::Finished(call) => (call.exchange, usize::try_from(call.admitted).ok()),
+                Entry::Refused(call) => (call.exchange, None),
+                Entry::Opened(_) | Entry::Admitted(_) => continue,
+            };
+            let own = self.admitted.get(&exchange.to_string()).copied();
+            assert_eq!(admitted, own, "the admission of {exchange}");
+            assert!(ended.insert(exchange), "{exchange} ended twice");
+        }
+    }
+
+    /// Whether a call was refused.
+    pub fn refused(&self, exchange: &str) -> bool {
+        let refused = |entry: &Entry| matches!(entry, Entry::Refused(call) if call.exchange.to_string() == exchange);
+        self.entries.iter().any(refused)
     }
 
     /// How many entries are of a kind.
