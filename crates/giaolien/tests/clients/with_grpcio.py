@@ -54,7 +54,7 @@ def deadline_of_client(stub, setting):
 
 def deadline_of_gateway(stub, setting):
     """The route allows less than this client, which sets no deadline at all."""
-    error = failure(lambda: stub.Change(EchoRequest(delay_ms=60_000)))
+    error = failure(lambda: list(stub.ServerStream(EchoRequest(delay_ms=60_000))))
     equal(error.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
     equal(error_info(error).reason, "DEADLINE_EXCEEDED")
     keep_receipt(setting, "deadline_of_gateway", 0, error)

@@ -61,7 +61,7 @@ async def deadline_of_client(stub, setting):
 
 async def deadline_of_gateway(stub, setting):
     """The route allows less than this client, which sets no deadline at all."""
-    error, stream = await failure(stub.Change, EchoRequest(delay_ms=60_000), timeout=None)
+    error, stream = await failure(stub.ServerStream, EchoRequest(delay_ms=60_000), timeout=None)
     equal(error.status, Status.DEADLINE_EXCEEDED)
     equal(error_info(error).reason, "DEADLINE_EXCEEDED")
     keep_receipt(setting, "deadline_of_gateway", 0, stream)
