@@ -16,7 +16,7 @@ use crate::disk::{self, Disk, RealDisk};
 use crate::folder;
 use crate::frame::{FRAME_HEADER_BYTES, SECTOR_BYTES};
 use crate::prepare::Preparer;
-use crate::queue::{AppendError, BATCH_BYTES_MAX, Head, Identity, Shared, Start, Trouble};
+use crate::queue::{AppendError, BATCH_BYTES_MAX, Head, Identity, Room, Shared, Start, Trouble};
 use crate::recover::{self, OpenError, Recovery};
 use crate::segment::{HEADER_BYTES, SEGMENT_BYTES_MIN, is_segment_length};
 use crate::sign::{Origin, Signer};
@@ -150,7 +150,14 @@ impl Log {
     ///
     /// The entry is not in the ledger until its ticket says so.
     pub fn append(&self, entry: &[u8]) -> Result<Ticket, AppendError> {
-        self.shared.append(entry)
+        self.shared.append(entry, Room::Usual)
+    }
+
+    /// Appends an entry that ends what an earlier one began. It is taken even while so many wait
+    /// for the disk that [`append`](Self::append) refuses, up to twice the bounds: as long as
+    /// each entry that begins something has one that ends it, no end is refused for want of room.
+    pub fn append_end(&self, entry: &[u8]) -> Result<Ticket, AppendError> {
+        self.shared.append(entry, Room::Reserve)
     }
 
     /// How the ledger stands.

@@ -44,6 +44,15 @@ pub enum AppendError {
     Closed,
 }
 
+/// How much may wait for the disk before an entry is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// The bounds.
+    Usual,
+    /// Twice the bounds.
+    Reserve,
+}
+
 /// Why a ledger refuses entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -197,7 +206,7 @@ impl Shared {
     }
 
     /// Gives the entry its index and a place in a batch.
-    pub(crate) fn append(&self, entry: &[u8]) -> Result<Ticket, AppendError> {
+    pub(crate) fn append(&self, entry: &[u8], room: Room) -> Result<Ticket, AppendError> {
         if entry.len() > ENTRY_BYTES_MAX {
             return Err(AppendError::TooLarge { bytes: entry.len() });
         }
@@ -205,7 +214,7 @@ impl Shared {
         let leaf = tree::leaf_hash(entry);
         let bytes = stored_bytes(entry);
         let mut state = self.state.lock();
-        self.admit(&state, bytes)?;
+        self.admit(&state, bytes, room)?;
         if !state.open.frame.is_empty()
             && state.open.frame.body_bytes() + bytes > self.batch_bytes_max
         {
@@ -226,7 +235,7 @@ impl Shared {
         Ok(ticket)
     }
 
-    fn admit(&self, state: &State, bytes: usize) -> Result<(), AppendError> {
+    fn admit(&self, state: &State, bytes: usize, room: Room) -> Result<(), AppendError> {
         if state.closing {
             return Err(AppendError::Closed);
         }
@@ -235,7 +244,14 @@ impl Shared {
             return Err(AppendError::Unavailable(why));
         }
         let pending = state.next_index - state.head.size;
-        if pending >= self.pending_entries_max || state.pending_bytes + bytes > PENDING_BYTES_MAX {
+        let share = match room {
+            Room::Usual => 1,
+            Room::Reserve => 2,
+        };
+        let pending_bytes_max = PENDING_BYTES_MAX * share as usize;
+        if pending >= self.pending_entries_max.saturating_mul(share)
+            || state.pending_bytes + bytes > pending_bytes_max
+        {
             return Err(AppendError::Full);
         }
         Ok(())

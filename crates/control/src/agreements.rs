@@ -171,10 +171,5 @@ fn route(item: &Node<'_>, report: &mut Report) -> Option<RouteRule> {
         Some(read) => Some(read?),
         None => None,
     };
-    Some(RouteRule {
-        service: service?,
-        method,
-        deadline_max,
-        pass_authorization: pass_authorization.unwrap_or(false),
-    })
+    Some(RouteRule { service: service?, method, deadline_max, pass_authorization })
 }

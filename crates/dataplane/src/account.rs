@@ -21,7 +21,7 @@ use crate::head::{
     Call, EXCHANGE_AGREEMENT, EXCHANGE_DOSSIER, EXCHANGE_MEMBER, EXCHANGE_PROCEDURE,
     EXCHANGE_PURPOSE, EXCHANGE_SYSTEM,
 };
-use crate::meter::Meter;
+use crate::meter::{Meter, Salt};
 use crate::respond;
 
 /// Longest method path in a refusal's entry, in bytes.
@@ -37,6 +37,7 @@ pub(crate) struct Account {
     method: Option<Box<str>>,
     terms: Terms,
     state: State,
+    salt: Salt,
     pub(crate) request: Meter,
     pub(crate) response: Meter,
 }
@@ -54,6 +55,7 @@ enum State {
 impl Account {
     /// Opens the account of a call that has just arrived.
     pub(crate) fn open(shared: &Arc<Shared>, peer: &Arc<Peer>, arrived: Timestamp) -> Self {
+        let salt = shared.ids.salt();
         Self {
             exchange: shared.ids.next(arrived),
             shared: shared.clone(),
@@ -64,13 +66,18 @@ impl Account {
             method: None,
             terms: Terms::default(),
             state: State::Arrived,
-            request: Meter::default(),
-            response: Meter::default(),
+            request: Meter::new(salt),
+            response: Meter::new(salt),
+            salt,
         }
     }
 
     pub(crate) fn exchange(&self) -> ExchangeId {
         self.exchange
+    }
+
+    pub(crate) fn salt(&self) -> Salt {
+        self.salt
     }
 
     pub(crate) fn exchange_value(&self) -> HeaderValue {
@@ -157,19 +164,33 @@ impl Account {
     }
 
     /// Closes the account of a declined call. Returns the evidence for the caller's receipt: the
-    /// refusal, or the admission where the call had got that far.
-    pub(crate) async fn decline(&mut self, refusal: &Refusal) -> Result<Recorded, Refusal> {
+    /// refusal, or the admission where the call had got that far; none for a stranger beyond
+    /// those that are recorded one by one.
+    pub(crate) async fn decline(&mut self, refusal: &Refusal) -> Result<Option<Recorded>, Refusal> {
         let sequenced = match &self.state {
-            State::Admitted { sequenced, .. } => sequenced.clone(),
-            State::Arrived | State::Closed => {
-                let entry = Entry::Refused(self.refused(refusal));
-                self.state = State::Closed;
-                measure("", refusal.reason().name());
-                Sequenced::append(&self.shared.ledger, &entry)?
+            State::Admitted { sequenced, .. } => {
+                let sequenced = sequenced.clone();
+                let recorded = sequenced.recorded().await;
+                self.close(respond::code(refusal.reason()), Some(refusal.reason()));
+                return recorded.map(Some);
             }
+            State::Arrived | State::Closed => match self.refuse(refusal) {
+                Some(entry) => Sequenced::append(&self.shared.ledger, &entry)?,
+                None => return Ok(None),
+            },
         };
-        self.close(respond::code(refusal.reason()), Some(refusal.reason()));
-        sequenced.recorded().await
+        sequenced.recorded().await.map(Some)
+    }
+
+    /// The entry of a refused call, within the bound on entries that strangers may cause.
+    fn refuse(&mut self, refusal: &Refusal) -> Option<Entry> {
+        self.state = State::Closed;
+        measure("", refusal.reason().name());
+        let mut refused = self.refused(refusal);
+        if refused.system.is_none() {
+            refused.suppressed = self.shared.refusals.lock().take(self.arrived, &refused)?;
+        }
+        Some(Entry::Refused(refused))
     }
 
     fn close(&mut self, code: Code, reason: Option<Reason>) {
@@ -178,6 +199,14 @@ impl Account {
         else {
             return;
         };
+        if sequenced.is_lost() {
+            // Its admission is not in the ledger, so this is the one entry of the call.
+            let refusal = Refusal::new(Reason::LedgerUnavailable).under(entry.agreement);
+            if let Some(entry) = self.refuse(&refusal) {
+                evidence::note(&self.shared.ledger, &entry);
+            }
+            return;
+        }
         let now = self.shared.clock.now();
         measure(entry.node.as_str(), reason.map_or(code.name(), Reason::name));
         metrics::histogram!("gw_call_duration_seconds", "node" => entry.node.to_string())
@@ -226,8 +255,9 @@ impl Drop for Account {
     fn drop(&mut self) {
         match self.state {
             State::Arrived => {
-                let entry = Entry::Refused(self.refused(&Refusal::new(Reason::Cancelled)));
-                evidence::note(&self.shared.ledger, &entry);
+                if let Some(entry) = self.refuse(&Refusal::new(Reason::Cancelled)) {
+                    evidence::note(&self.shared.ledger, &entry);
+                }
             }
             State::Admitted { .. } => self.close(Code::Cancelled, Some(Reason::Cancelled)),
             State::Closed => {}

@@ -4,10 +4,13 @@
 //! answer be released. None of them can be made without the ledger.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use audit::{AppendError, Durable, Log, Ticket};
+use audit::{AppendError, Durable, LedgerError, Log, Ticket};
 use model::{Effect, Entry, Reason, Receipt, Refusal};
 use tokio::time::timeout;
 
@@ -45,6 +48,14 @@ impl Sequenced {
     /// The entry's index.
     pub(crate) fn index(&self) -> u64 {
         self.0.ticket.index()
+    }
+
+    /// Whether it is certain that the entry is not in the ledger and never will be, so that its
+    /// place was given to another.
+    pub(crate) fn is_lost(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let durable = pin!(self.0.ticket.durable()).poll(&mut cx);
+        matches!(durable, Poll::Ready(Err(LedgerError::NoSpace)))
     }
 
     /// Waits for as much as the method's effect demands before the call is forwarded.
@@ -85,11 +96,11 @@ fn unavailable(cause: impl fmt::Display) -> Refusal {
     Refusal::new(Reason::LedgerUnavailable).because(cause)
 }
 
-/// Writes an entry that nobody waits for. A failure here loses no promise: the ledger refuses
-/// every later call by itself, and the missing entry says that the outcome is unknown.
+/// Writes an entry that nobody waits for, into the room that is kept for ends. It fails only with
+/// the ledger as a whole; then the missing entry says that the outcome is unknown.
 pub(crate) fn note(ledger: &Log, entry: &Entry) {
     let bytes = wire::evidence::encode_entry(entry);
-    match ledger.append(&bytes) {
+    match ledger.append_end(&bytes) {
         Ok(_not_awaited) => {}
         Err(AppendError::Closed) => {}
         Err(error) => tracing::warn!(%error, "entry not written"),

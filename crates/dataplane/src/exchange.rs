@@ -50,7 +50,7 @@ async fn run(
     account.asked(request.uri().path());
     let caller = snapshot.identify(&peer.certificate, now)?;
     account.identified(&caller);
-    let call = Call::parse(&request)?;
+    let call = Call::parse(&request, shared.limits.header_bytes_max)?;
     account.stated(&call);
     let route = snapshot.route(call.path)?;
     let decision = snapshot.decide(&caller, &route, &call.terms, now)?;
@@ -64,8 +64,7 @@ async fn run(
         let connection = reply.unless_reset(worker.upstreams.checkout(route.node)).await??;
         let remaining = deadline.duration_since(Instant::now());
         let head = head::upstream(&request, &route, &connection, remaining, account)?;
-        let meters = (&mut account.request, &mut account.response);
-        forward(cleared, connection, head, request.into_body(), reply, meters).await
+        forward(cleared, connection, head, request.into_body(), reply, account).await
     };
     match timeout_at(deadline, exchange).await {
         Ok(ended) => ended,
@@ -82,7 +81,7 @@ async fn decline(refusal: Refusal, account: &mut Account, reply: &mut Reply) {
     let recorded = account.decline(&refusal).await;
     let revision = account.revision();
     let told = match &recorded {
-        Ok(recorded) => reply.refuse(&refusal, revision, Some(recorded)),
+        Ok(recorded) => reply.refuse(&refusal, revision, recorded.as_ref()),
         // Nothing is answered without a record, not even another refusal, but that it is missing.
         Err(unrecorded) if !reply.is_released() => reply.refuse(unrecorded, revision, None),
         Err(_) => reply.refuse(&refusal, revision, None),

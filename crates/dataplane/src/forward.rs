@@ -1,6 +1,5 @@
 //! Forwarding: bytes go both ways at once, frame by frame, as fast as the slower side takes them.
 
-use std::future::poll_fn;
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -9,9 +8,11 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use model::{Code, Reason, Refusal};
 
+use crate::account::Account;
 use crate::evidence::{Cleared, Recorded};
-use crate::head::{EXCHANGE_ID, grpc_status, is_grpc, strip_vouched};
+use crate::head::{EXCHANGE_ID, EXCHANGE_SALT, grpc_status, is_grpc, strip_vouched};
 use crate::meter::Meter;
+use crate::pump::{Broken, Pump};
 use crate::reply::Reply;
 use crate::respond;
 use crate::upstream::Connection;
@@ -23,10 +24,10 @@ pub(crate) async fn forward(
     head: Request<()>,
     body: RecvStream,
     reply: &mut Reply,
-    meters: (&mut Meter, &mut Meter),
+    account: &mut Account,
 ) -> Result<Code, Refusal> {
-    let (sent, received) = meters;
-    let exchange = head.headers().get(EXCHANGE_ID).cloned();
+    let (exchange, salt) = (account.exchange_value(), account.salt());
+    let Account { request: sent, response: received, .. } = account;
     let ends_at_once = body.is_end_stream();
     let (response, stream) =
         connection.requests.send_request(head, ends_at_once).map_err(failed)?;
@@ -37,7 +38,8 @@ pub(crate) async fn forward(
         let (mut parts, body) = response.into_parts();
         check_head(&parts)?;
         strip_vouched(&mut parts.headers);
-        parts.headers.extend(exchange.map(|value| (EXCHANGE_ID, value)));
+        parts.headers.insert(EXCHANGE_ID, exchange);
+        parts.headers.insert(EXCHANGE_SALT, respond::binary(&salt.0));
         answer(parts, body, &recorded, reply, received).await
     });
     let mut uploading = !ends_at_once;
@@ -59,26 +61,19 @@ async fn upload(
     mut stream: SendStream<Bytes>,
     meter: &mut Meter,
 ) -> Result<(), Refusal> {
-    while let Some(data) = body.data().await {
-        let data = data.map_err(gone)?;
-        let length = data.len();
-        meter.add(&data);
-        let end = body.is_end_stream();
-        if send_all(&mut stream, data, end).await.is_err() {
-            // The node takes no more; what it answers decides the call.
-            return Ok(());
-        }
-        body.flow_control().release_capacity(length).map_err(gone)?;
-        if end {
-            return Ok(());
-        }
+    match Pump::new(&mut body, &mut stream, meter).ending_sink().run().await {
+        Ok(true) => return Ok(()),
+        Ok(false) => {}
+        Err(Broken::Source(error)) => return Err(gone(error)),
+        // The node takes no more; what it answers decides the call.
+        Err(Broken::Sink(_)) => return Ok(()),
     }
-    let sent = match body.trailers().await.map_err(gone)? {
+    let ended = match body.trailers().await.map_err(gone)? {
         Some(trailers) => stream.send_trailers(trailers),
         None => stream.send_data(Bytes::new(), true),
     };
     // As above: the answer decides.
-    drop(sent);
+    drop(ended);
     Ok(())
 }
 
@@ -97,13 +92,7 @@ async fn answer(
         return Ok(code);
     }
     reply.head(recorded, head, false)?;
-    while let Some(data) = reply.unless_reset(body.data()).await? {
-        let data = data.map_err(failed)?;
-        let length = data.len();
-        meter.add(&data);
-        reply.data(data).await?;
-        body.flow_control().release_capacity(length).map_err(failed)?;
-    }
+    reply.pump(&mut body, meter).await?;
     let trailers = reply.unless_reset(body.trailers()).await?.map_err(failed)?;
     let mut trailers = trailers.unwrap_or_default();
     strip_vouched(&mut trailers);
@@ -122,8 +111,17 @@ fn ending(trailers: &mut HeaderMap, recorded: &Recorded) -> Result<Code, Refusal
 }
 
 fn check_head(parts: &http::response::Parts) -> Result<(), Refusal> {
-    if parts.status != StatusCode::OK {
-        return Err(not_grpc("http_status", parts.status.as_str()));
+    match parts.status {
+        StatusCode::OK => {}
+        // What stands before a node that is away says so in HTTP (grpc/doc/http-grpc-status-mapping.md).
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => {
+            let status = parts.status.as_str();
+            return Err(Refusal::new(Reason::UpstreamUnreachable).with("http_status", status));
+        }
+        status => return Err(not_grpc("http_status", status.as_str())),
     }
     match parts.headers.get(CONTENT_TYPE) {
         Some(value) if is_grpc(value) => Ok(()),
@@ -131,31 +129,8 @@ fn check_head(parts: &http::response::Parts) -> Result<(), Refusal> {
     }
 }
 
-/// Sends all of `data`, waiting for the peer's flow control.
-pub(crate) async fn send_all(
-    stream: &mut SendStream<Bytes>,
-    mut data: Bytes,
-    end: bool,
-) -> Result<(), h2::Error> {
-    if data.is_empty() {
-        return if end { stream.send_data(data, true) } else { Ok(()) };
-    }
-    while !data.is_empty() {
-        stream.reserve_capacity(data.len());
-        while stream.capacity() == 0 {
-            match poll_fn(|cx| stream.poll_capacity(cx)).await {
-                Some(granted) => drop(granted?),
-                None => return Err(h2::Reason::CANCEL.into()),
-            }
-        }
-        let chunk = data.split_to(stream.capacity().min(data.len()));
-        stream.send_data(chunk, end && data.is_empty())?;
-    }
-    Ok(())
-}
-
 /// The node failed the call: by a reset, by closing, or by breaking the protocol.
-fn failed(error: h2::Error) -> Refusal {
+pub(crate) fn failed(error: h2::Error) -> Refusal {
     let broke_protocol = error.is_library() && !error.is_io();
     let reason = if broke_protocol { Reason::UpstreamProtocol } else { Reason::UpstreamReset };
     let refusal = Refusal::new(reason).because(&error);

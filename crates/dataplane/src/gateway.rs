@@ -11,6 +11,7 @@ use std::time::Duration;
 use audit::Log;
 use model::{Clock, Entry, ExchangeId, Reason, Refused, Timestamp};
 use parking_lot::Mutex;
+use rustls::crypto::SecureRandom;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,13 +20,14 @@ use tokio_rustls::TlsAcceptor;
 use crate::evidence;
 use crate::listener;
 use crate::live::Live;
+use crate::meter::Salt;
 use crate::quota::Quotas;
 use crate::settings::{Limits, Settings};
 use crate::tls::{self, TlsError};
 use crate::upstream::Upstreams;
 
-/// Refused connections recorded one by one, per second; further ones are counted.
-const CONNECTION_REFUSALS_PER_SECOND: u32 = 20;
+/// Refusals of strangers recorded one by one, per second; further ones are counted.
+const STRANGERS_PER_SECOND: u32 = 20;
 /// How often a drain looks whether the last call has ended.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long cut calls have to write their last entries.
@@ -68,7 +70,7 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) calls_in_flight: Arc<AtomicUsize>,
     pub(crate) phase: watch::Sender<Phase>,
-    refusals: Mutex<RefusalBudget>,
+    pub(crate) refusals: Mutex<RefusalBudget>,
 }
 
 /// One thread's own part: its upstream connections are used by no other.
@@ -124,9 +126,11 @@ impl Gateway {
             refusals: Mutex::default(),
         });
         let mut gateway = Self { shared, address: settings.listen, workers: Mutex::default() };
+        let address = settings.listen;
+        let listen = |error| StartError::Listen { address, error };
+        listener::is_free(address).map_err(listen)?;
         for number in 0..settings.workers.max(1) {
             let address = gateway.address;
-            let listen = |error| StartError::Listen { address, error };
             let listener = listener::bind(address).map_err(listen)?;
             // Port 0 is resolved by the first worker; the others share what it got.
             gateway.address = listener.local_addr().map_err(listen)?;
@@ -245,28 +249,8 @@ impl Shared {
     pub(crate) fn refuse_connection(&self, source: IpAddr, reason: Reason, cause: &str) {
         tracing::debug!(%source, reason = reason.name(), cause, "connection refused");
         metrics::counter!("gw_connections_refused_total", "reason" => reason.name()).increment(1);
-        let now = self.clock.now();
-        if let Some(suppressed) = self.refusals.lock().take(now) {
-            self.note_refused_connection(now, source, reason, suppressed);
-        }
-    }
-
-    fn flush_refusals(&self) {
-        let suppressed = std::mem::take(&mut self.refusals.lock().suppressed);
-        if suppressed > 0 {
-            let (now, nobody) = (self.clock.now(), IpAddr::from([0, 0, 0, 0]));
-            self.note_refused_connection(now, nobody, Reason::HandshakeFailed, suppressed);
-        }
-    }
-
-    fn note_refused_connection(
-        &self,
-        time: Timestamp,
-        source: IpAddr,
-        reason: Reason,
-        suppressed: u64,
-    ) {
-        let entry = Entry::Refused(Refused {
+        let time = self.clock.now();
+        let mut refused = Refused {
             exchange: self.ids.next(time),
             time,
             reason,
@@ -280,45 +264,85 @@ impl Shared {
             procedure: None,
             revision: self.live.snapshot().revision(),
             source: source.to_canonical(),
-            suppressed,
-        });
-        evidence::note(&self.ledger, &entry);
+            suppressed: 0,
+        };
+        if let Some(suppressed) = self.refusals.lock().take(time, &refused) {
+            refused.suppressed = suppressed;
+            evidence::note(&self.ledger, &Entry::Refused(refused));
+        }
+    }
+
+    /// Records the last of the strangers that were only counted.
+    fn flush_refusals(&self) {
+        if let Some(last) = self.refusals.lock().flush() {
+            evidence::note(&self.ledger, &Entry::Refused(last));
+        }
     }
 }
 
-/// Keeps strangers who fail handshakes from filling the ledger.
+/// Keeps strangers, whose connections or calls are refused before it is known which system they
+/// are, from filling the ledger.
 #[derive(Debug, Default)]
-struct RefusalBudget {
+pub(crate) struct RefusalBudget {
     second: u64,
     recorded: u32,
     suppressed: u64,
+    /// The latest that was not recorded.
+    last: Option<Refused>,
 }
 
 impl RefusalBudget {
     /// Takes one entry from the budget and returns how many were suppressed since the last one;
     /// `None` if this second's budget is used up.
-    fn take(&mut self, now: Timestamp) -> Option<u64> {
+    pub(crate) fn take(&mut self, now: Timestamp, refused: &Refused) -> Option<u64> {
         let second = now.as_micros() / 1_000_000;
         if second != self.second {
             (self.second, self.recorded) = (second, 0);
         }
-        if self.recorded >= CONNECTION_REFUSALS_PER_SECOND {
+        if self.recorded >= STRANGERS_PER_SECOND {
             self.suppressed += 1;
+            self.last = Some(refused.clone());
             return None;
         }
         self.recorded += 1;
+        self.last = None;
         Some(std::mem::take(&mut self.suppressed))
+    }
+
+    /// The latest that was not recorded, with the number of those before it.
+    fn flush(&mut self) -> Option<Refused> {
+        let last = self.last.take()?;
+        let suppressed = std::mem::take(&mut self.suppressed).saturating_sub(1);
+        Some(Refused { suppressed, ..last })
     }
 }
 
-/// Makes exchange ids: unique, not secret. The keys of `RandomState` come from the system.
-#[derive(Debug, Default)]
+/// Makes exchange ids, which are unique and not secret, and salts, which are secret.
+#[derive(Debug)]
 pub(crate) struct Ids {
+    /// Its keys come from the system.
     keys: [RandomState; 2],
     made: AtomicU64,
+    random: &'static dyn SecureRandom,
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+        Self { keys: Default::default(), made: AtomicU64::new(0), random }
+    }
 }
 
 impl Ids {
+    /// A new salt. Without randomness TLS fails too, and there is no call to need one.
+    pub(crate) fn salt(&self) -> Salt {
+        let mut salt = Salt::default();
+        if self.random.fill(&mut salt.0).is_err() {
+            tracing::error!("the system gives no randomness");
+        }
+        salt
+    }
+
     pub(crate) fn next(&self, time: Timestamp) -> ExchangeId {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let [first, second] = &self.keys;
@@ -342,12 +366,32 @@ mod tests {
     }
 
     #[test]
-    fn refused_connections_are_recorded_within_a_budget_and_counted_beyond() {
+    fn strangers_are_recorded_within_a_budget_and_counted_beyond() {
+        let refused = |id: u8| Refused {
+            exchange: ExchangeId::from_bytes([id; 16]),
+            time: Timestamp::from_secs(7),
+            reason: Reason::HandshakeFailed,
+            certificate: None,
+            system: None,
+            member: None,
+            method: None,
+            agreement: None,
+            purpose: None,
+            dossier: None,
+            procedure: None,
+            revision: Default::default(),
+            source: IpAddr::from([192, 0, 2, 1]),
+            suppressed: 0,
+        };
         let mut budget = RefusalBudget::default();
-        let first = Timestamp::from_secs(7);
-        let recorded = (0..50).filter(|_| budget.take(first).is_some()).count();
-        assert_eq!(recorded, CONNECTION_REFUSALS_PER_SECOND as usize);
-        assert_eq!(budget.take(Timestamp::from_secs(8)), Some(30));
-        assert_eq!(budget.take(Timestamp::from_secs(8)), Some(0));
+        let (first, next) = (Timestamp::from_secs(7), Timestamp::from_secs(8));
+        let recorded = (0..50).filter(|id| budget.take(first, &refused(*id)).is_some()).count();
+        assert_eq!(recorded, STRANGERS_PER_SECOND as usize);
+        assert_eq!(budget.take(next, &refused(50)), Some(30));
+        assert_eq!(budget.take(next, &refused(51)), Some(0));
+        assert_eq!(budget.flush(), None);
+        assert_eq!((52..80).filter_map(|id| budget.take(next, &refused(id))).count(), 18);
+        let last = budget.flush().unwrap();
+        assert_eq!((last.exchange, last.suppressed), (refused(79).exchange, 9));
     }
 }

@@ -9,11 +9,13 @@ use http::{Method, Request, Uri, Version};
 use model::{MethodPath, Reason, Refusal, Terms};
 
 use crate::account::Account;
+use crate::respond;
 use crate::upstream::Connection;
 use policy::Route;
 
 pub(crate) const EXCHANGE_ID: HeaderName = HeaderName::from_static("exchange-id");
 pub(crate) const EXCHANGE_RECEIPT: HeaderName = HeaderName::from_static("exchange-receipt-bin");
+pub(crate) const EXCHANGE_SALT: HeaderName = HeaderName::from_static("exchange-salt-bin");
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const EXCHANGE_AGREEMENT: HeaderName = HeaderName::from_static("exchange-agreement");
 pub(crate) const EXCHANGE_DOSSIER: HeaderName = HeaderName::from_static("exchange-dossier");
@@ -24,9 +26,10 @@ pub(crate) const EXCHANGE_SYSTEM: HeaderName = HeaderName::from_static("exchange
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Names that only the gateway may speak under, towards nodes and towards consumers.
-const VOUCHED: [HeaderName; 8] = [
+const VOUCHED: [HeaderName; 9] = [
     EXCHANGE_ID,
     EXCHANGE_RECEIPT,
+    EXCHANGE_SALT,
     EXCHANGE_AGREEMENT,
     EXCHANGE_DOSSIER,
     EXCHANGE_MEMBER,
@@ -48,9 +51,13 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Reads the head of `request`.
-    pub(crate) fn parse(request: &'a Request<RecvStream>) -> Result<Self, Refusal> {
+    /// Reads the head of `request`, which may have `bytes_max` bytes.
+    pub(crate) fn parse(request: &'a Request<RecvStream>, bytes_max: u32) -> Result<Self, Refusal> {
         let headers = request.headers();
+        if size(headers) > bytes_max as usize {
+            let expected = format!("at most {bytes_max} bytes");
+            return Err(malformed("metadata", &expected));
+        }
         if request.method() != Method::POST {
             return Err(malformed("method", "POST"));
         }
@@ -91,6 +98,7 @@ pub(crate) fn upstream(
     }
     headers.insert(GRPC_TIMEOUT, value(&format_timeout(remaining))?);
     headers.insert(EXCHANGE_ID, account.exchange_value());
+    headers.insert(EXCHANGE_SALT, respond::binary(&account.salt().0));
     for (name, text) in account.vouched() {
         headers.insert(name, value(text)?);
     }
@@ -122,6 +130,11 @@ pub(crate) fn is_grpc(value: &HeaderValue) -> bool {
 /// The status number in `headers`, if there is one.
 pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u32> {
     headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
+
+/// Size of a header block as HTTP/2 counts it (RFC 9113, 6.5.2).
+fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
 fn malformed(key: &str, expected: &str) -> Refusal {

@@ -8,9 +8,9 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Request};
 use model::Code;
+use tokio::time::timeout;
 use wire::health::{HealthCheckRequest, ServingStatus, frame};
 
-use crate::forward::send_all;
 use crate::gateway::Worker;
 use crate::respond;
 
@@ -31,12 +31,17 @@ pub(crate) async fn answer(
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
+    let limits = &worker.shared.limits;
     let path = request.uri().path().to_owned();
-    let asked = read(request.into_body()).await;
+    let asked = timeout(limits.handshake_time_max, read(request.into_body())).await;
+    let asked = asked.unwrap_or(Err("the request takes too long"));
     let answered = match (asked, path.strip_prefix(SERVICE)) {
         (Err(message), _) => refuse(&mut respond, Code::InvalidArgument, message),
         (Ok(asked), Some("Check")) => check(&worker, &asked, &mut respond).await,
-        (Ok(asked), Some("Watch")) => watch(&worker, &asked, &mut respond).await,
+        (Ok(asked), Some("Watch")) => {
+            let watch = watch(&worker, &asked, &mut respond);
+            timeout(limits.deadline_max, watch).await.unwrap_or(Ok(()))
+        }
         _ => refuse(&mut respond, Code::Unimplemented, "the service has Check and Watch"),
     };
     if let Err(error) = answered {
@@ -55,7 +60,7 @@ async fn check(
         }
         status => {
             let mut stream = respond.send_response(respond::head(None), false)?;
-            send_all(&mut stream, frame(status).into(), false).await?;
+            stream.send_data(frame(status).into(), false)?;
             stream.send_trailers(respond::status(Code::Ok, ""))
         }
     }
@@ -72,7 +77,7 @@ async fn watch(
     loop {
         let status = status(worker, asked);
         if told != Some(status) {
-            send_all(&mut stream, frame(status).into(), false).await?;
+            stream.send_data(frame(status).into(), false)?;
             told = Some(status);
         }
         if phase.borrow_and_update().is_draining() {

@@ -15,10 +15,12 @@ mod health;
 mod listener;
 mod live;
 mod meter;
+mod pump;
 mod quota;
 mod reply;
 mod respond;
 mod settings;
+mod tcp;
 mod tls;
 mod upstream;
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::Reason;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
@@ -17,6 +18,12 @@ use crate::gateway::Worker;
 const BACKLOG: i32 = 1024;
 /// How long to wait after the system refused to accept, as when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Whether nobody listens on `address` yet. Sharing a port would let a second gateway take calls
+/// away from the first without anybody noticing.
+pub(crate) fn is_free(address: SocketAddr) -> io::Result<()> {
+    std::net::TcpListener::bind(address).map(drop)
+}
 
 /// Binds `address`, which several listeners of this process may share.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -40,12 +47,15 @@ pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener) {
         match accepted {
             Ok((tcp, source)) => {
                 let shared = &worker.shared;
-                // Over the bound the connection is closed at once: nothing cheaper can be said.
                 match Slot::take(&shared.connections, shared.limits.connections_max) {
                     Some(slot) => {
                         drop(tokio::spawn(connection::serve(worker.clone(), tcp, source, slot)));
                     }
-                    None => tracing::debug!(%source, "connection refused at the bound"),
+                    // It is closed at once: nothing cheaper can be said.
+                    None => {
+                        let cause = "too many connections";
+                        shared.refuse_connection(source.ip(), Reason::Overloaded, cause);
+                    }
                 }
             }
             Err(error) => {

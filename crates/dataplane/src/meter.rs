@@ -6,8 +6,13 @@ use sha2::{Digest, Sha256};
 /// gRPC's length-prefixed message: one byte of flags, four of length (grpc/doc/PROTOCOL-HTTP2.md).
 const PREFIX_BYTES: usize = 5;
 
+/// Secret of a call that its digests begin with. Both ends get it, the ledger does not: whoever
+/// has the messages and the salt can show that the ledger speaks of them, while the ledger alone
+/// does not let anybody find out by trying what they were.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Salt(pub(crate) [u8; 16]);
+
 /// Follows a stream of gRPC message frames without decoding or keeping any of it.
-#[derive(Default)]
 pub(crate) struct Meter {
     digest: Sha256,
     bytes: u64,
@@ -19,6 +24,12 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
+    pub(crate) fn new(salt: Salt) -> Self {
+        let digest = Sha256::new_with_prefix(salt.0);
+        let (prefix, prefix_len) = ([0; PREFIX_BYTES], 0);
+        Self { digest, bytes: 0, messages: 0, prefix, prefix_len, remaining: 0 }
+    }
+
     /// Takes note of the next bytes.
     pub(crate) fn add(&mut self, data: &[u8]) {
         self.digest.update(data);
@@ -63,6 +74,8 @@ impl Meter {
 mod tests {
     use super::*;
 
+    const SALT: Salt = Salt([9; 16]);
+
     fn frame(message: &[u8]) -> Vec<u8> {
         let length = u32::try_from(message.len()).unwrap();
         [&[0], length.to_be_bytes().as_slice(), message].concat()
@@ -71,18 +84,19 @@ mod tests {
     #[test]
     fn messages_count_however_the_bytes_are_cut() {
         let stream = [frame(b"one"), frame(b""), frame(&[7; 300])].concat();
+        let digest: [u8; 32] = Sha256::digest([&SALT.0, stream.as_slice()].concat()).into();
         for cut in 1..stream.len() {
-            let mut meter = Meter::default();
+            let mut meter = Meter::new(SALT);
             stream.chunks(cut).for_each(|chunk| meter.add(chunk));
             let traffic = meter.traffic();
             assert_eq!((traffic.messages, traffic.bytes), (3, stream.len() as u64), "cut {cut}");
-            assert_eq!(traffic.digest, <[u8; 32]>::from(Sha256::digest(&stream)));
+            assert_eq!(traffic.digest, digest);
         }
     }
 
     #[test]
     fn a_message_cut_short_does_not_count() {
-        let mut meter = Meter::default();
+        let mut meter = Meter::new(SALT);
         meter.add(&frame(b"whole"));
         meter.add(frame(b"not whole").get(..7).unwrap());
         assert_eq!(meter.traffic().messages, 1);

@@ -31,7 +31,8 @@ impl Quotas {
         };
         cells.resize(agreement.quota.len(), Cell::default());
         let mut wait_ns = 0;
-        for (cell, quota) in cells.iter().zip(&agreement.quota) {
+        for (cell, quota) in cells.iter_mut().zip(&agreement.quota) {
+            cell.catch_up(quota, now_ns);
             wait_ns = wait_ns.max(cell.wait_ns(quota, now_ns));
         }
         if wait_ns > 0 {
@@ -45,6 +46,12 @@ impl Quotas {
 }
 
 impl Cell {
+    /// A clock that was set back must not make callers wait for what lies between.
+    fn catch_up(&mut self, quota: &Quota, now_ns: u64) {
+        let furthest = interval_ns(quota).saturating_mul(u64::from(quota.burst));
+        self.arrival_ns = self.arrival_ns.min(now_ns.saturating_add(furthest));
+    }
+
     fn wait_ns(&self, quota: &Quota, now_ns: u64) -> u64 {
         let tolerance = interval_ns(quota).saturating_mul(u64::from(quota.burst).saturating_sub(1));
         self.arrival_ns.saturating_sub(tolerance).saturating_sub(now_ns)
@@ -109,6 +116,14 @@ mod tests {
             assert!(quotas.take(&agreement, at(1)).is_err());
         }
         assert_eq!(quotas.take(&agreement, at(60_000)), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_lock_callers_out() {
+        let (quotas, agreement) = (Quotas::default(), agreement(&[(10, 1, 3)]));
+        assert_eq!(quotas.take(&agreement, at(3_600_000)), Ok(()));
+        assert_eq!(quotas.take(&agreement, at(0)), Err(Duration::from_millis(100)));
+        assert_eq!(quotas.take(&agreement, at(100)), Ok(()));
     }
 
     #[test]

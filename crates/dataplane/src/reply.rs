@@ -5,13 +5,15 @@ use std::pin::pin;
 use std::task::Poll;
 
 use bytes::Bytes;
-use h2::SendStream;
 use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Response};
 use model::{ExchangeId, Reason, Refusal, RevisionId};
 
 use crate::evidence::Recorded;
-use crate::forward::send_all;
+use crate::forward::failed;
+use crate::meter::Meter;
+use crate::pump::{Broken, Pump};
 use crate::respond;
 
 pub(crate) struct Reply {
@@ -47,10 +49,18 @@ impl Reply {
         Ok(())
     }
 
-    /// Passes bytes of the answer on, as fast as the consumer takes them.
-    pub(crate) async fn data(&mut self, data: Bytes) -> Result<(), Refusal> {
+    /// Passes the bytes of the answer on, as fast as the consumer takes them.
+    pub(crate) async fn pump(
+        &mut self,
+        body: &mut RecvStream,
+        meter: &mut Meter,
+    ) -> Result<(), Refusal> {
         let Stage::Body(stream) = &mut self.stage else { return Err(gone("bytes before a head")) };
-        send_all(stream, data, false).await.map_err(gone)
+        match Pump::new(body, stream, meter).run().await {
+            Ok(_open) => Ok(()),
+            Err(Broken::Source(error)) => Err(failed(error)),
+            Err(Broken::Sink(error)) => Err(gone(error)),
+        }
     }
 
     /// Ends the answer.

@@ -94,7 +94,7 @@ pub(crate) fn insert_receipt(trailers: &mut HeaderMap, receipt: &model::Receipt)
 }
 
 /// A `-bin` value.
-fn binary(bytes: &[u8]) -> HeaderValue {
+pub(crate) fn binary(bytes: &[u8]) -> HeaderValue {
     let text = STANDARD_NO_PAD.encode(bytes);
     HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
 }

@@ -74,7 +74,7 @@ impl Default for Limits {
             deadline_max: Duration::from_secs(3600),
             drain_time_max: Duration::from_secs(30),
             connect_time_max: Duration::from_secs(5),
-            upstream_connections_max: 4,
+            upstream_connections_max: 32,
         }
     }
 }

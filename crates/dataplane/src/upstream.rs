@@ -1,6 +1,8 @@
 //! Connections to nodes: kept open, shared by many calls, replaced when they end.
 //!
-//! Each worker has its own, so that a call never crosses threads.
+//! Each worker has its own, so that a call never crosses threads. A connection is made by a task
+//! of its own: callers wait for whichever endpoint is ready first, and a caller that goes away
+//! stops nothing.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,20 +17,25 @@ use model::{NodeId, Reason, Refusal};
 use parking_lot::Mutex;
 use policy::source::{Endpoint, Node};
 use rustls::pki_types::ServerName;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use crate::settings::{Identity, Limits};
-use crate::tls;
+use crate::{tcp, tls};
 
-/// Flow-control windows towards nodes. Small ones make `h2` treat a node that sends many small
-/// frames as an attacker.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
-/// A silent peer is probed after this long, so that a half-open connection is noticed.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+/// Calls at once on one connection. With the windows below, calls whose consumers do not read
+/// cannot use up what the others on the connection need.
+const CALLS_PER_CONNECTION_MAX: usize = 128;
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * CALLS_PER_CONNECTION_MAX as u32;
+/// Calls at once until the node has said how many it takes.
+const FIRST_CALLS_MAX: usize = 100;
+/// How long an endpoint that could not be reached is left alone.
+const LEAVE_ALONE: Duration = Duration::from_millis(500);
+/// What a caller is told to wait when all connections are full.
+const FULL_WAIT: Duration = Duration::from_millis(100);
 
 /// One worker's connections to all nodes.
 pub(crate) struct Upstreams {
@@ -41,15 +48,31 @@ pub(crate) struct Upstreams {
 struct Pool {
     node: Node,
     tls: TlsConnector,
+    limits: Limits,
     next: AtomicUsize,
     endpoints: Vec<EndpointPool>,
+    /// Counts attempts that have ended, well or not.
+    attempts: watch::Sender<u64>,
 }
 
 struct EndpointPool {
     endpoint: Endpoint,
     open: Mutex<Vec<Connection>>,
-    /// Held while connecting, so that callers who find no connection make one, not many.
-    connecting: tokio::sync::Mutex<()>,
+    attempt: Mutex<Attempt>,
+}
+
+/// Where an endpoint's next connection stands.
+enum Attempt {
+    None,
+    Running,
+    Failed { at: Instant, cause: String },
+}
+
+/// What may come of an endpoint that has no room now.
+enum Outlook {
+    Connecting,
+    Full,
+    Failed(String),
 }
 
 /// An open connection with room for a call.
@@ -71,20 +94,19 @@ impl Upstreams {
     ///
     /// # Errors
     ///
-    /// Refuses when no endpoint of the node can be reached.
+    /// Refuses when no endpoint of the node can be reached, or all connections are full.
     pub(crate) async fn checkout(&self, node: &Node) -> Result<Connection, Refusal> {
         let pool = self.pool(node)?;
-        let start = pool.next.fetch_add(1, Ordering::Relaxed);
-        let mut causes = Vec::new();
-        for turn in 0..pool.endpoints.len() {
-            let at = start.wrapping_add(turn) % pool.endpoints.len();
-            let Some(endpoint) = pool.endpoints.get(at) else { continue };
-            match self.checkout_from(&pool, endpoint).await {
+        let mut attempts = pool.attempts.subscribe();
+        loop {
+            attempts.borrow_and_update();
+            match pool.take() {
                 Ok(connection) => return Ok(connection),
-                Err(cause) => causes.push(format!("{}: {cause}", endpoint.endpoint)),
+                Err(outlooks) => wait_worthwhile(node, outlooks)?,
             }
+            // The pool holds the sender, so this ends only with an attempt.
+            drop(attempts.changed().await);
         }
-        Err(unreachable(node, causes.join("; ")))
     }
 
     fn pool(&self, node: &Node) -> Result<Arc<Pool>, Refusal> {
@@ -93,41 +115,99 @@ impl Upstreams {
             return Ok(pool.clone());
         }
         let tls = tls::client(&self.identity, &node.authorities)
-            .map_err(|error| unreachable(node, error))?;
-        let pool = Arc::new(Pool::new(node.clone(), tls.into()));
+            .map_err(|error| Refusal::new(Reason::UpstreamUnreachable).because(error))?;
+        let pool = Arc::new(Pool::new(node.clone(), tls.into(), self.limits.clone()));
         nodes.insert(node.id.clone(), pool.clone());
         Ok(pool)
     }
+}
 
-    async fn checkout_from(&self, pool: &Pool, from: &EndpointPool) -> Result<Connection, String> {
-        if let Some(connection) = from.ready().await {
-            return Ok(connection);
-        }
-        let _one_at_a_time = from.connecting.lock().await;
-        if let Some(connection) = from.ready().await {
-            return Ok(connection);
-        }
-        if from.open.lock().len() < self.limits.upstream_connections_max {
-            let connection = self.connect(pool, &from.endpoint).await?;
-            from.open.lock().push(connection.clone());
-            return Ok(connection);
-        }
-        let busy = from.least_loaded().ok_or("every connection has ended")?;
-        busy.ready().await.ok_or_else(|| "the connection ended".to_owned())
+/// Refuses unless some endpoint may yet become ready.
+fn wait_worthwhile(node: &Node, outlooks: Vec<(&Endpoint, Outlook)>) -> Result<(), Refusal> {
+    if outlooks.iter().any(|(_, outlook)| matches!(outlook, Outlook::Connecting)) {
+        return Ok(());
+    }
+    if outlooks.iter().any(|(_, outlook)| matches!(outlook, Outlook::Full)) {
+        let full = Refusal::new(Reason::Overloaded).with("node", &node.id);
+        return Err(full.retry_after(FULL_WAIT));
+    }
+    let causes: Vec<String> = outlooks
+        .into_iter()
+        .filter_map(|(endpoint, outlook)| match outlook {
+            Outlook::Failed(cause) => Some(format!("{endpoint}: {cause}")),
+            Outlook::Connecting | Outlook::Full => None,
+        })
+        .collect();
+    let refusal = Refusal::new(Reason::UpstreamUnreachable).with("node", &node.id);
+    Err(refusal.because(causes.join("; ")))
+}
+
+impl Pool {
+    fn new(node: Node, tls: TlsConnector, limits: Limits) -> Self {
+        let endpoint = |endpoint: &Endpoint| EndpointPool {
+            endpoint: endpoint.clone(),
+            open: Mutex::default(),
+            attempt: Mutex::new(Attempt::None),
+        };
+        let endpoints = node.endpoints.iter().map(endpoint).collect();
+        let attempts = watch::Sender::new(0);
+        Self { node, tls, limits, next: AtomicUsize::new(0), endpoints, attempts }
     }
 
-    async fn connect(&self, pool: &Pool, endpoint: &Endpoint) -> Result<Connection, String> {
-        let host = pool.node.server_name.as_ref().unwrap_or(&endpoint.host);
+    /// A connection of the endpoint whose turn it is, or of one after it; endpoints without
+    /// room on the way begin to connect.
+    fn take(self: &Arc<Self>) -> Result<Connection, Vec<(&Endpoint, Outlook)>> {
+        let count = self.endpoints.len();
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut outlooks = Vec::new();
+        for at in (0..count).map(|turn| start.wrapping_add(turn) % count) {
+            let Some(endpoint) = self.endpoints.get(at) else { continue };
+            match endpoint.with_room() {
+                Some(connection) => return Ok(connection),
+                None => outlooks.push((&endpoint.endpoint, self.begin(at, endpoint))),
+            }
+        }
+        Err(outlooks)
+    }
+
+    /// Begins to connect to `endpoint`, unless that is under way, was in vain just now, or there
+    /// are connections enough.
+    fn begin(self: &Arc<Self>, at: usize, endpoint: &EndpointPool) -> Outlook {
+        if endpoint.open.lock().len() >= self.limits.upstream_connections_max {
+            return Outlook::Full;
+        }
+        let mut attempt = endpoint.attempt.lock();
+        match &*attempt {
+            Attempt::Running => return Outlook::Connecting,
+            Attempt::Failed { at, cause } if at.elapsed() < LEAVE_ALONE => {
+                return Outlook::Failed(cause.clone());
+            }
+            Attempt::None | Attempt::Failed { .. } => {}
+        }
+        *attempt = Attempt::Running;
+        let pool = self.clone();
+        tokio::spawn(async move {
+            if let Some(endpoint) = pool.endpoints.get(at) {
+                let connected = pool.connect(&endpoint.endpoint).await;
+                endpoint.settle(connected);
+            }
+            pool.attempts.send_modify(|count| *count += 1);
+        });
+        Outlook::Connecting
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, String> {
+        let host = self.node.server_name.as_ref().unwrap_or(&endpoint.host);
         let name = ServerName::try_from(host.clone())
             .map_err(|_| format!("`{host}` is not a server name"))?;
-        let authority: Arc<str> = endpoint.to_string().into();
         let within = self.limits.connect_time_max;
-        let (requests, driver) = timeout(within, open(endpoint, name, &pool.tls, &self.limits))
+        let opening = open(endpoint, name, &self.tls, self.limits.header_bytes_max);
+        let (requests, driver) = timeout(within, opening)
             .await
             .map_err(|_| format!("no connection within {within:?}"))??;
+        let authority: Arc<str> = endpoint.to_string().into();
         let ended = Arc::new(AtomicBool::new(false));
-        let on_end = ended.clone();
-        let label = authority.clone();
+        let (label, on_end) = (authority.clone(), ended.clone());
         tokio::spawn(async move {
             if let Err(error) = driver.await {
                 tracing::debug!(endpoint = %label, %error, "upstream connection ended");
@@ -142,76 +222,48 @@ async fn open(
     endpoint: &Endpoint,
     name: ServerName<'static>,
     tls: &TlsConnector,
-    limits: &Limits,
+    header_bytes_max: u32,
 ) -> Result<(SendRequest<Bytes>, impl Future<Output = Result<(), h2::Error>> + use<>), String> {
-    let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
-    let tcp = tcp.map_err(|error| error.to_string())?;
-    tcp.set_nodelay(true).map_err(|error| error.to_string())?;
-    SockRef::from(&tcp)
-        .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER))
-        .map_err(|error| error.to_string())?;
-    let stream = tls.connect(name, tcp).await.map_err(|error| format!("TLS: {error}"))?;
+    let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
+    let stream = stream.map_err(|error| error.to_string())?;
+    tcp::tune(&stream).map_err(|error| error.to_string())?;
+    let stream = tls.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
     h2::client::Builder::new()
         .enable_push(false)
+        .initial_max_send_streams(FIRST_CALLS_MAX)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(limits.header_bytes_max)
+        .max_header_list_size(header_bytes_max)
         .handshake(stream)
         .await
         .map_err(|error| format!("HTTP/2: {error}"))
 }
 
-impl Pool {
-    fn new(node: Node, tls: TlsConnector) -> Self {
-        let endpoint = |endpoint: &Endpoint| EndpointPool {
-            endpoint: endpoint.clone(),
-            open: Mutex::default(),
-            connecting: tokio::sync::Mutex::default(),
-        };
-        let endpoints = node.endpoints.iter().map(endpoint).collect();
-        Self { node, tls, next: AtomicUsize::new(0), endpoints }
-    }
-}
-
 impl EndpointPool {
-    /// A connection that takes a call at once.
-    async fn ready(&self) -> Option<Connection> {
-        while let Some(connection) = self.with_room() {
-            if let Some(ready) = connection.ready().await {
-                return Some(ready);
+    fn settle(&self, connected: Result<Connection, String>) {
+        *self.attempt.lock() = match connected {
+            Ok(connection) => {
+                self.open.lock().push(connection);
+                Attempt::None
             }
-        }
-        None
+            Err(cause) => Attempt::Failed { at: Instant::now(), cause },
+        };
     }
 
-    /// The first connection with room for a call; forgets those that have ended.
+    /// The first connection with room for a call; forgets those that take none any more.
     fn with_room(&self) -> Option<Connection> {
         let mut open = self.open.lock();
-        open.retain(Connection::is_open);
+        open.retain_mut(Connection::is_open);
         open.iter().find(|connection| connection.has_room()).cloned()
-    }
-
-    fn least_loaded(&self) -> Option<Connection> {
-        self.open.lock().iter().min_by_key(|connection| connection.calls()).cloned()
     }
 }
 
 impl Connection {
-    fn is_open(&self) -> bool {
-        !self.ended.load(Ordering::Relaxed)
-    }
-
-    /// Waits until the connection takes one more call; `None` if it takes none any more, as after
-    /// GOAWAY, and then the pool forgets it.
-    async fn ready(self) -> Option<Self> {
-        let Self { requests, authority, load, ended } = self;
-        match requests.ready().await {
-            Ok(requests) => Some(Self { requests, authority, load, ended }),
-            Err(_) => {
-                ended.store(true, Ordering::Relaxed);
-                None
-            }
-        }
+    /// Whether the connection still takes calls; after GOAWAY it only finishes those it has.
+    fn is_open(&mut self) -> bool {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let refused = matches!(self.requests.poll_ready(&mut cx), std::task::Poll::Ready(Err(_)));
+        !refused && !self.ended.load(Ordering::Relaxed)
     }
 
     /// Calls in flight: every handle but the pool's own.
@@ -220,7 +272,8 @@ impl Connection {
     }
 
     fn has_room(&self) -> bool {
-        self.calls() < self.requests.current_max_send_streams()
+        let most = self.requests.current_max_send_streams().min(CALLS_PER_CONNECTION_MAX);
+        self.calls() < most
     }
 }
 
@@ -228,8 +281,4 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Connection({}, {} calls)", self.authority, self.calls())
     }
-}
-
-fn unreachable(node: &Node, cause: impl fmt::Display) -> Refusal {
-    Refusal::new(Reason::UpstreamUnreachable).with("node", &node.id).because(cause)
 }

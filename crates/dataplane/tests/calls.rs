@@ -50,6 +50,24 @@ async fn a_unary_call_is_answered_with_a_receipt_of_its_admission() {
 }
 
 #[tokio::test]
+async fn the_digests_open_with_the_salt_that_both_ends_get() {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+    use sha2::{Digest, Sha256};
+
+    let world = World::start().await;
+    let mut requests = raw::connect(&world, &world.system).await;
+    let head = raw::head(&world, "Unary");
+    let (response, body, _) = within(raw::call(&mut requests, head)).await.unwrap();
+    let salt = STANDARD_NO_PAD.decode(&response.headers()["exchange-salt-bin"]).unwrap();
+    let opened = |message: &[u8]| <[u8; 32]>::from(Sha256::digest([&salt, message].concat()));
+    let entries = world.entries().await;
+    let Some(Entry::Finished(end)) = entries.last() else { panic!("{entries:?}") };
+    assert_eq!(end.request.digest, opened(&raw::EMPTY));
+    assert_eq!(end.response.digest, opened(&body));
+}
+
+#[tokio::test]
 async fn every_streaming_kind_passes() {
     let world = World::start().await;
     let mut client = world.client().await;
@@ -249,7 +267,7 @@ async fn a_token_passes_where_the_route_says_so() {
                 service: testkit::echo::SERVICE.into(),
                 method: Some("Unary".into()),
                 deadline_max: None,
-                pass_authorization: true,
+                pass_authorization: Some(true),
             }];
         },
         |_| {},

@@ -5,7 +5,8 @@
 
 mod support;
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{Code, Entry, Reason};
@@ -105,7 +106,7 @@ async fn the_node_is_told_the_time_that_is_left_and_the_route_caps_it() {
                 service: testkit::echo::SERVICE.into(),
                 method: None,
                 deadline_max: Some(Duration::from_secs(10)),
-                pass_authorization: false,
+                pass_authorization: None,
             }];
         },
         |_| {},
@@ -128,28 +129,155 @@ async fn the_node_is_told_the_time_that_is_left_and_the_route_caps_it() {
     assert!(left(None).await <= Duration::from_secs(10));
 }
 
-#[tokio::test]
-async fn a_consumer_that_stops_reading_stops_the_node() {
+/// A node that answers with pieces of `piece` bytes without end and counts what it could send.
+async fn endless_node(world: &World, piece: usize) -> (raw::RawNode, Arc<AtomicU64>) {
+    let sent = Arc::new(AtomicU64::new(0));
+    let counted = sent.clone();
+    let node = raw::RawNode::http2(&world.authority, move |request, mut respond| {
+        let counted = counted.clone();
+        async move {
+            let mut head = http::Response::new(());
+            head.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+            let mut stream = respond.send_response(head, false).unwrap();
+            if request.uri().path().ends_with("/Unary") {
+                stream.send_data(raw::EMPTY, false).unwrap();
+                let mut trailers = http::HeaderMap::new();
+                trailers.insert("grpc-status", "0".parse().unwrap());
+                return stream.send_trailers(trailers).unwrap();
+            }
+            loop {
+                stream.reserve_capacity(piece);
+                while stream.capacity() < piece {
+                    if std::future::poll_fn(|cx| stream.poll_capacity(cx)).await.is_none() {
+                        return;
+                    }
+                }
+                stream.send_data(vec![0; piece].into(), false).unwrap();
+                counted.fetch_add(piece as u64, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+            }
+        }
+    })
+    .await;
+    world.put_in_force(|source| source.nodes[0].endpoints = vec![support::endpoint(node.address)]);
+    (node, sent)
+}
+
+/// Begins calls whose answers are not read beyond the first piece, then shows that the node has
+/// come to a stop and that others are served on the same connections.
+async fn stall(piece: usize, stalled: usize) {
     let world = World::start().await;
+    let (_node, sent) = endless_node(&world, piece).await;
     let mut requests = raw::connect(&world, &world.system).await;
-    let (response, mut stream) =
-        requests.send_request(raw::head(&world, "ServerStream"), false).unwrap();
-    // An endless stream of 64 KiB answers: EchoRequest { payload_size: 65536 }.
-    let message = [0x38, 0x80, 0x80, 0x04];
-    let frame = [&[0, 0, 0, 0, 4], message.as_slice()].concat();
-    stream.send_data(frame.into(), true).unwrap();
-    let mut body = within(response).await.unwrap().into_body();
-    assert!(within(body.data()).await.unwrap().is_ok());
-    // Nothing is read from here on: windows fill, and the whole way back to the node stands
-    // still. Other calls on the same connection go on.
-    for _ in 0..20 {
-        let (response, _, _) =
-            within(raw::call(&mut requests, raw::head(&world, "Unary"))).await.unwrap();
-        assert_eq!(response.status(), 200);
+    let mut held = Vec::new();
+    for _ in 0..stalled {
+        let head = raw::head(&world, "ServerStream");
+        let (response, mut stream) =
+            requests.clone().ready().await.unwrap().send_request(head, false).unwrap();
+        stream.send_data(raw::EMPTY, true).unwrap();
+        let mut body = within(response).await.unwrap().into_body();
+        assert!(within(body.data()).await.unwrap().is_ok());
+        held.push(body);
     }
-    assert_eq!(world.calls_in_flight(), 1);
-    drop((body, stream));
-    until("the stalled call ends", || world.calls_in_flight() == 0).await;
+    let mut last = 0;
+    until("the node has stopped", move || {
+        let now = sent.load(Ordering::SeqCst);
+        std::mem::replace(&mut last, now) == now
+    })
+    .await;
+    for _ in 0..5 {
+        let head = raw::head(&world, "Unary");
+        let (_, _, trailers) = within(raw::call(&mut requests, head)).await.unwrap();
+        assert_eq!(trailers.unwrap()["grpc-status"], "0");
+    }
+    assert_eq!(world.calls_in_flight(), stalled);
+    drop(held);
+    until("the stalled calls end", || world.calls_in_flight() == 0).await;
+}
+
+#[tokio::test]
+async fn consumers_that_stop_reading_stop_the_node_and_nobody_else() {
+    stall(64 << 10, 40).await;
+}
+
+#[tokio::test]
+async fn small_pieces_that_nobody_reads_do_not_end_the_connection() {
+    stall(20, 20).await;
+}
+
+#[tokio::test]
+async fn a_node_that_stops_reading_stops_the_consumer_and_nobody_else() {
+    let world = World::start().await;
+    let node = raw::RawNode::http2(&world.authority, |request, mut respond| async move {
+        if request.uri().path().ends_with("/ClientStream") {
+            // Keeps the request open without reading any of it.
+            return std::future::pending().await;
+        }
+        let mut head = http::Response::new(());
+        head.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        head.headers_mut().insert("grpc-status", "0".parse().unwrap());
+        respond.send_response(head, true).unwrap();
+    })
+    .await;
+    world.put_in_force(|source| source.nodes[0].endpoints = vec![support::endpoint(node.address)]);
+    let mut requests = raw::connect(&world, &world.system).await;
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let head = raw::head(&world, "ClientStream");
+        let (response, mut stream) =
+            requests.clone().ready().await.unwrap().send_request(head, false).unwrap();
+        let mut sent = 0_usize;
+        // Small pieces, until the windows on the way are full.
+        while sent < 4 << 20 {
+            if stream.capacity() == 0 {
+                stream.reserve_capacity(20);
+                let granted = std::future::poll_fn(|cx| stream.poll_capacity(cx));
+                let stopped = tokio::time::timeout(Duration::from_millis(100), granted).await;
+                if stopped.is_err() {
+                    break;
+                }
+                continue;
+            }
+            let piece = stream.capacity().min(20);
+            stream.send_data(vec![0; piece].into(), false).unwrap();
+            sent += piece;
+        }
+        assert!(sent < 4 << 20, "the consumer was never stopped");
+        held.push((response, stream));
+    }
+    let (response, _, _) =
+        within(raw::call(&mut requests, raw::head(&world, "Unary"))).await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "0");
+    drop(held);
+    until("the stalled calls end", || world.calls_in_flight() == 0).await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_cancels_its_upload_is_heard() {
+    let world = World::start().await;
+    let (heard, mut hears) = tokio::sync::mpsc::channel(8);
+    // By hand: stock servers take a cancelled upload for one that has ended well.
+    let node = raw::RawNode::http2(&world.authority, move |request, respond| {
+        let heard = heard.clone();
+        async move {
+            let mut body = request.into_body();
+            while let Some(data) = body.data().await {
+                heard.send(data.map_err(|error| error.reason())).await.unwrap();
+            }
+            drop(respond);
+        }
+    })
+    .await;
+    world.put_in_force(|source| source.nodes[0].endpoints = vec![support::endpoint(node.address)]);
+    let mut requests = raw::connect(&world, &world.system).await;
+    let head = raw::head(&world, "ClientStream");
+    let (response, mut stream) = requests.send_request(head, false).unwrap();
+    stream.send_data(raw::EMPTY, false).unwrap();
+    assert_eq!(within(hears.recv()).await, Some(Ok(raw::EMPTY)));
+    drop((response, stream));
+    assert_eq!(within(hears.recv()).await, Some(Err(Some(h2::Reason::CANCEL))));
+    until("the account is closed", || world.calls_in_flight() == 0).await;
+    assert_eq!(reasons(&world.entries().await), [Reason::Cancelled]);
 }
 
 #[tokio::test]

@@ -235,14 +235,41 @@ async fn headers_beyond_their_bound() {
         let name = http::HeaderName::try_from(format!("filler-{number}")).unwrap();
         head.headers_mut().insert(name, "x".repeat(1000).parse().unwrap());
     }
-    let refused = match within(raw::call(&mut requests, head)).await {
-        Ok((response, _, _)) => response.status() == 431,
-        Err(error) => error.is_reset(),
-    };
-    assert!(refused);
-    let (response, _, _) =
-        within(raw::call(&mut requests, raw::head(&world, "Unary"))).await.unwrap();
-    assert_eq!(response.status(), 200);
+    let (response, _, _) = within(raw::call(&mut requests, head)).await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "3");
+    let head = raw::head(&world, "Unary");
+    let (response, _, _) = within(raw::call(&mut requests, head)).await.unwrap();
+    assert!(!response.headers().contains_key("grpc-status"));
+    assert_eq!(reasons(&world.entries().await), [Reason::Malformed]);
+}
+
+#[tokio::test]
+async fn more_connections_than_the_gateway_takes() {
+    let world = World::with(|_| {}, |limits| limits.connections_max = 1).await;
+    let mut first = raw::connect(&world, &world.system).await;
+    assert!(world.try_channel(&world.system).await.is_err());
+    within(raw::call(&mut first, raw::head(&world, "Unary"))).await.unwrap();
+    assert!(reasons(&world.entries().await).contains(&Reason::Overloaded));
+}
+
+#[tokio::test]
+async fn strangers_cannot_fill_the_ledger() {
+    let world = World::with(|source| source.systems[0].certificates.clear(), |_| {}).await;
+    let mut client = world.client().await;
+    for _ in 0..100 {
+        let status = within(client.unary(EchoRequest::default())).await.unwrap_err();
+        assert_eq!(error_info(&status).0, "CERTIFICATE_UNREGISTERED");
+    }
+    let entries = world.entries().await;
+    let counted: u64 = entries
+        .iter()
+        .map(|entry| match entry {
+            Entry::Refused(refused) => 1 + refused.suppressed,
+            other => panic!("{other:?}"),
+        })
+        .sum();
+    assert_eq!(counted, 100);
+    assert!(entries.len() < 30, "{} entries", entries.len());
 }
 
 #[tokio::test]

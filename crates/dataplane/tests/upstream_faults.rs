@@ -13,8 +13,6 @@ use http::{HeaderMap, Response};
 use model::{Entry, Reason};
 use support::raw::{self, RawNode};
 use support::{World, endpoint, error_info, reasons, receipt_entry, within};
-use testkit::Profile;
-use testkit::echo::EchoNode;
 use testkit::echo::pb::EchoRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::Code;
@@ -111,7 +109,7 @@ async fn a_node_that_breaks_http2() {
 async fn a_node_that_does_not_speak_grpc() {
     let world = World::start().await;
     let node = RawNode::http2(&world.authority, |_, mut respond| async move {
-        let page = Response::builder().status(502).header("content-type", "text/html");
+        let page = Response::builder().status(404).header("content-type", "text/html");
         let mut stream = respond.send_response(page.body(()).unwrap(), false).unwrap();
         stream.send_data(Bytes::from_static(b"<html>"), true).unwrap();
     })
@@ -214,13 +212,86 @@ async fn a_node_that_says_goaway_gets_its_next_call_on_a_new_connection() {
 
 #[tokio::test]
 async fn a_node_that_restarts_is_found_again() {
-    let World { .. } = World::start().await;
     let world = World::start().await;
+    let answer = |_, mut respond: h2::server::SendResponse<Bytes>| async move {
+        let mut head = grpc_head();
+        head.headers_mut().extend(ok());
+        respond.send_response(head, true).unwrap();
+    };
+    let node = RawNode::http2(&world.authority, answer).await;
+    let address = node.address;
+    world.put_in_force(|source| source.nodes[0].endpoints = vec![endpoint(address)]);
+    let mut requests = raw::connect(&world, &world.system).await;
+    let mut call = async || {
+        let head = raw::head(&world, "Unary");
+        let (response, _, _) = within(raw::call(&mut requests, head)).await.unwrap();
+        response.headers()["grpc-status"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(call().await, "0");
+    node.stop().await;
+    assert_eq!(call().await, "14", "the node is away");
+    let _node = RawNode::http2_on(address, &world.authority, answer).await;
+    // For a moment an endpoint that could not be reached is left alone.
+    let back = async {
+        while call().await != "0" {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    within(back).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_swallows_everything_does_not_hold_up_the_others() {
+    let world =
+        World::with(|_| {}, |limits| limits.connect_time_max = std::time::Duration::from_secs(600))
+            .await;
+    // It accepts TCP by its backlog and never says anything.
+    let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (silent, echo) = (hole.local_addr().unwrap(), world.echo.address);
+    world.put_in_force(|source| source.nodes[0].endpoints = vec![endpoint(silent), endpoint(echo)]);
     let mut client = world.client().await;
-    within(client.unary(EchoRequest::default())).await.unwrap();
-    let identity = world.authority.issue("echo", Profile::Server).unwrap();
-    let second = EchoNode::start(&world.authority, &identity).await.unwrap();
-    world.put_in_force(|source| source.nodes[0].endpoints = vec![endpoint(second.address)]);
-    within(client.unary(EchoRequest::default())).await.unwrap();
-    assert_eq!(second.seen.calls.load(Ordering::SeqCst), 1);
+    for _ in 0..10 {
+        within(client.unary(EchoRequest::default())).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn callers_that_give_up_do_not_stop_the_connection_from_being_made() {
+    let world = World::start().await;
+    let slow = RawNode::start(&world.authority, |tls| async move {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let mut connection = h2::server::handshake(tls).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            let mut head = grpc_head();
+            head.headers_mut().extend(ok());
+            // The caller may have given up by now.
+            drop(respond.send_response(head, true));
+        }
+    })
+    .await;
+    world.put_in_force(|source| source.nodes[0].endpoints = vec![endpoint(slow.address)]);
+    let mut requests = raw::connect(&world, &world.system).await;
+    let ended = async {
+        loop {
+            let mut head = raw::head(&world, "Unary");
+            head.headers_mut().insert("grpc-timeout", "100m".parse().unwrap());
+            let (response, _, _) = raw::call(&mut requests, head).await.unwrap();
+            if response.headers()["grpc-status"] == "0" {
+                return;
+            }
+            assert_eq!(response.headers()["grpc-status"], "4");
+        }
+    };
+    within(ended).await;
+}
+
+#[tokio::test]
+async fn a_proxy_before_the_node_that_says_it_is_away() {
+    let world = World::start().await;
+    let node = RawNode::http2(&world.authority, |_, mut respond| async move {
+        let away = Response::builder().status(503).body(()).unwrap();
+        respond.send_response(away, true).unwrap();
+    })
+    .await;
+    check(world, node, Code::Unavailable, Reason::UpstreamUnreachable).await;
 }

@@ -107,7 +107,7 @@ pub struct Traffic {
     pub messages: u64,
     /// Bytes of message frames, five-byte prefixes included.
     pub bytes: u64,
-    /// SHA-256 over those bytes in order.
+    /// SHA-256 over the call's salt and those bytes in order.
     pub digest: [u8; 32],
 }
 

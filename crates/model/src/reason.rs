@@ -188,9 +188,9 @@ reasons! {
     /// The ledger cannot write; no call goes through without evidence.
     LedgerUnavailable = 21, "LEDGER_UNAVAILABLE", Gateway,
         "the ledger cannot record the call, and no call goes through without a record",
-        "call again later; the operator has been told",
+        "call again later; if it lasts, tell the operator",
         "không ghi được sổ nhật ký, và không lời gọi nào được thực hiện nếu không được ghi lại",
-        "hãy gọi lại sau; đơn vị vận hành đã được thông báo";
+        "hãy gọi lại sau; nếu kéo dài, hãy báo cho đơn vị vận hành";
     /// No endpoint of the node could be reached.
     UpstreamUnreachable = 22, "UPSTREAM_UNREACHABLE", Provider,
         "the provider's node cannot be reached",

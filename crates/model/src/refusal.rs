@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::{AgreementId, Language, Reason};
 
+/// Longest value of a fact, so that a refusal fits into what callers take as metadata.
+const FACT_CHARS_MAX: usize = 200;
+
 /// A fact that explains a refusal: a stable key, a value that is safe to show the caller.
 pub type Fact = (&'static str, String);
 
@@ -41,10 +44,15 @@ impl Refusal {
         }
     }
 
-    /// Adds a fact that the caller may see.
+    /// Adds a fact that the caller may see; a long one is cut.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.facts.push((key, value.to_string()));
+        let mut value = value.to_string();
+        if let Some((end, _)) = value.char_indices().nth(FACT_CHARS_MAX) {
+            value.truncate(end);
+            value.push('…');
+        }
+        self.facts.push((key, value));
         self
     }
 
@@ -126,6 +134,12 @@ mod tests {
             "thỏa thuận không bao gồm mục đích này (agreement: A-17, purpose: statistics); \
              hãy nêu mục đích có trong thỏa thuận hoặc đề nghị mở rộng thỏa thuận"
         );
+    }
+
+    #[test]
+    fn a_long_fact_is_cut() {
+        let refusal = Refusal::new(Reason::MethodUnknown).with("method", "đ".repeat(300));
+        assert_eq!(refusal.facts()[0].1.chars().count(), 201);
     }
 
     #[test]

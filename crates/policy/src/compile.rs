@@ -225,7 +225,8 @@ impl Compiler {
                 if method.service == service && named {
                     matched = true;
                     method.deadline_max = rule.deadline_max.or(method.deadline_max);
-                    method.pass_authorization = rule.pass_authorization;
+                    method.pass_authorization =
+                        rule.pass_authorization.unwrap_or(method.pass_authorization);
                 }
             }
             if !matched {

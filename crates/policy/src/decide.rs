@@ -2,7 +2,8 @@
 //!
 //! A call is allowed if an agreement names its consumer and method, is in force, and covers the
 //! purpose. Where several do, the nearest consumer governs (the system itself, then its member,
-//! then the members above), and among equals the agreement whose id sorts first.
+//! then the members above), and among equals the agreement whose id sorts first. A call that
+//! states no purpose is allowed only if all agreements in force that name it imply the same one.
 
 use std::iter;
 
@@ -28,6 +29,7 @@ impl Snapshot {
         {
             return Err(Refusal::new(Reason::PurposeUnknown).with("purpose", purpose));
         }
+        let mut chosen: Option<Decision<'a>> = None;
         let mut nearest: Option<(Reason, &Agreement)> = None;
         for row in self.candidates(caller, route) {
             let agreement = &row.agreement;
@@ -35,16 +37,30 @@ impl Snapshot {
                 continue;
             }
             match fits(agreement, terms.purpose.as_ref(), now) {
-                Ok(purpose) => {
-                    return Ok(Decision { agreement, purpose, revision: self.revision });
+                Ok(purpose) => match &chosen {
+                    // Agreements in force that imply different purposes imply none.
+                    Some(first) if first.purpose != purpose => {
+                        return Err(explain(Reason::PurposeMissing, agreement, terms));
+                    }
+                    Some(_) => {}
+                    None => {
+                        chosen = Some(Decision { agreement, purpose, revision: self.revision });
+                    }
+                },
+                Err(reason @ Reason::PurposeMissing) => {
+                    return Err(explain(reason, agreement, terms));
                 }
                 Err(reason) if nearest.is_none_or(|(near, _)| rank(reason) > rank(near)) => {
                     nearest = Some((reason, agreement));
                 }
                 Err(_) => {}
             }
+            // With a stated purpose the nearest agreement in force governs.
+            if let Some(decision) = chosen.filter(|_| terms.purpose.is_some()) {
+                return Ok(decision);
+            }
         }
-        Err(match nearest {
+        chosen.ok_or_else(|| match nearest {
             Some((reason, agreement)) => explain(reason, agreement, terms),
             None => uncovered(caller, route, terms),
         })
@@ -105,7 +121,6 @@ fn fits<'a>(
 /// How near a refused agreement came to allowing the call; the nearest one explains the refusal.
 fn rank(reason: Reason) -> u8 {
     match reason {
-        Reason::PurposeMissing => 6,
         Reason::PurposeNotCovered => 5,
         Reason::AgreementSuspended => 4,
         Reason::AgreementNotYetValid => 3,

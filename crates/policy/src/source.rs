@@ -207,6 +207,6 @@ pub struct RouteRule {
     pub method: Option<String>,
     /// The longest a call may take, where it is not the gateway's default.
     pub deadline_max: Option<Duration>,
-    /// Whether the caller's `authorization` is passed on to the node.
-    pub pass_authorization: bool,
+    /// Whether the caller's `authorization` is passed on to the node; `None` leaves it as it is.
+    pub pass_authorization: Option<bool>,
 }

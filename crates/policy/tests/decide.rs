@@ -187,6 +187,28 @@ fn the_purpose_is_implied_only_where_there_is_one() {
 }
 
 #[test]
+fn agreements_that_imply_different_purposes_imply_none() {
+    let of = |id: &str, purposes: &[&str]| Agreement {
+        purposes: purposes.iter().map(|code| code.parse().unwrap()).collect(),
+        ..agreement(id, of_member(if id == "near" { "H26.12" } else { "H26" }))
+    };
+    let check = |agreements: Vec<Agreement>, terms: &Terms, expected: &str| {
+        let decided = decide(source(agreements), 2, "VerifyPerson", terms, NOW);
+        assert!(decided.starts_with(expected), "{decided}");
+    };
+    let unstated = Terms::default();
+    let (a, b) = (of("A", &["residence"]), of("B", &["statistics"]));
+    check(vec![a.clone(), b.clone()], &unstated, "PURPOSE_MISSING");
+    check(vec![a.clone(), of("C", &["residence"])], &unstated, "allow A for residence");
+    check(vec![a.clone(), of("near", &["residence", "benefits"])], &unstated, "PURPOSE_MISSING");
+    check(vec![a.clone(), b.clone()], &purpose("statistics"), "allow B for statistics");
+    let named = Terms { agreement: Some("B".parse().unwrap()), ..Terms::default() };
+    check(vec![a.clone(), b.clone()], &named, "allow B for statistics");
+    let suspended = Agreement { state: State::Suspended, ..b };
+    check(vec![a, suspended], &unstated, "allow A for residence");
+}
+
+#[test]
 fn purposes_bind() {
     let agreements = || vec![agreement("A", of_member("H26"))];
     check(
@@ -288,7 +310,7 @@ fn route_rules_change_what_they_name() {
         service: SERVICE.into(),
         method: method.map(str::to_owned),
         deadline_max: Some(Duration::from_secs(secs)),
-        pass_authorization: method.is_some(),
+        pass_authorization: method.map(|_| true),
     };
     let rules = vec![rule(None, 30), rule(Some("Correct"), 60)];
     let snapshot = Snapshot::compile(Source { routes: rules, ..source(vec![]) }).unwrap();

@@ -272,7 +272,7 @@ pub fn reasons(entries: &[Entry]) -> Vec<Reason> {
 }
 
 /// Waits until `condition` holds; fails the test if it does not within ten seconds.
-pub async fn until(what: &str, condition: impl Fn() -> bool) {
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..2000 {
         if condition() {
             return;

@@ -13,7 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use testkit::{Authority, Issued, Profile};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -40,7 +40,8 @@ pub async fn connect(world: &World, system: &Issued) -> SendRequest<Bytes> {
     let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
     // A stalled stream must not use up the window of the others.
     let (requests, connection) = h2::client::Builder::new()
-        .initial_connection_window_size(1 << 20)
+        .initial_connection_window_size(16 << 20)
+        .data_frame_budget(SMALL_FRAMES_BUDGET)
         .handshake(tls)
         .await
         .unwrap();
@@ -56,6 +57,10 @@ pub fn head(world: &World, method: &str) -> Request<()> {
         .body(())
         .unwrap()
 }
+
+/// What `h2` at the ends of a test lets pile up in small frames: as much as comes, since it is the
+/// gateway between them that is tested.
+const SMALL_FRAMES_BUDGET: usize = 1 << 30;
 
 /// An empty message, framed.
 pub const EMPTY: Bytes = Bytes::from_static(&[0, 0, 0, 0, 0]);
@@ -90,14 +95,24 @@ impl RawNode {
         B: Fn(TlsStream<TcpStream>) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on("127.0.0.1:0".parse().unwrap(), authority, behave).await
+    }
+
+    pub async fn start_on<B, F>(address: SocketAddr, authority: &Authority, behave: B) -> Self
+    where
+        B: Fn(TlsStream<TcpStream>) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = acceptor(authority);
         let serving = tokio::spawn(async move {
+            // Dropped with the task, and with it every connection.
+            let mut connections = JoinSet::new();
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
                 if let Ok(tls) = acceptor.accept(tcp).await {
-                    tokio::spawn(behave(tls));
+                    connections.spawn(behave(tls));
                 }
             }
         });
@@ -114,16 +129,37 @@ impl RawNode {
             + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        Self::start(authority, move |tls| {
+        Self::http2_on("127.0.0.1:0".parse().unwrap(), authority, answer).await
+    }
+
+    pub async fn http2_on<A, F>(address: SocketAddr, authority: &Authority, answer: A) -> Self
+    where
+        A: Fn(Request<h2::RecvStream>, h2::server::SendResponse<Bytes>) -> F
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::start_on(address, authority, move |tls| {
             let answer = answer.clone();
             async move {
-                let Ok(mut connection) = h2::server::handshake(tls).await else { return };
+                let handshake = h2::server::Builder::new()
+                    .data_frame_budget(SMALL_FRAMES_BUDGET)
+                    .handshake(tls);
+                let Ok(mut connection) = handshake.await else { return };
                 while let Some(Ok((request, respond))) = connection.accept().await {
                     tokio::spawn(answer(request, respond));
                 }
             }
         })
         .await
+    }
+
+    /// Closes the listener and every connection.
+    pub async fn stop(mut self) {
+        self.serving.abort();
+        assert!((&mut self.serving).await.is_err_and(|error| error.is_cancelled()));
     }
 }
 

@@ -1,0 +1,116 @@
+//! Moving bytes from one HTTP/2 stream to another, with flow control from end to end.
+//!
+//! A byte is given back to the sender's window only once the receiver's side has taken it, so a
+//! slow reader slows the writer and nothing piles up here beyond one stream window. Frames that
+//! come while the receiver does not take any are joined: a few large pieces cost less memory
+//! than the many small frames that a sender may cut them into.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use h2::{Reason, RecvStream, SendStream};
+
+use crate::meter::Meter;
+
+/// Which side ended the move before its time.
+pub(crate) enum Broken {
+    /// The stream that bytes come from.
+    Source(h2::Error),
+    /// The stream that bytes go to.
+    Sink(h2::Error),
+}
+
+/// One direction of a call.
+pub(crate) struct Pump<'a> {
+    source: &'a mut RecvStream,
+    sink: &'a mut SendStream<Bytes>,
+    meter: &'a mut Meter,
+    /// Taken from the source and not yet by the sink; still charged to the sender's window.
+    held: BytesMut,
+    /// Whether the last bytes carry the end of the stream, for want of trailers.
+    ends_sink: bool,
+}
+
+impl<'a> Pump<'a> {
+    /// Moves all bytes of `source` and leaves `sink` open, for trailers.
+    pub(crate) fn new(
+        source: &'a mut RecvStream,
+        sink: &'a mut SendStream<Bytes>,
+        meter: &'a mut Meter,
+    ) -> Self {
+        Self { source, sink, meter, held: BytesMut::new(), ends_sink: false }
+    }
+
+    /// Lets the last bytes end the sink where the source ends without trailers.
+    pub(crate) fn ending_sink(mut self) -> Self {
+        self.ends_sink = true;
+        self
+    }
+
+    /// Moves until the source has ended and the sink has taken everything. Says whether the sink
+    /// was ended too.
+    pub(crate) async fn run(mut self) -> Result<bool, Broken> {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Broken>> {
+        loop {
+            let drained = self.poll_send(cx)?.is_ready();
+            match self.source.poll_data(cx) {
+                Poll::Ready(Some(data)) => {
+                    let data = data.map_err(Broken::Source)?;
+                    self.meter.add(&data);
+                    if self.take(data)? {
+                        return Poll::Ready(Ok(true));
+                    }
+                }
+                Poll::Ready(None) if drained => return Poll::Ready(Ok(false)),
+                Poll::Ready(None) => return Poll::Pending,
+                Poll::Pending => {
+                    let reset = self.sink.poll_reset(cx).map_err(Broken::Sink)?;
+                    return reset.map(|reason| Err(Broken::Sink(reason.into())));
+                }
+            }
+        }
+    }
+
+    /// Sends new bytes as they are if the sink takes them at once, else holds them. Says whether
+    /// they ended the sink.
+    fn take(&mut self, data: Bytes) -> Result<bool, Broken> {
+        let end = self.ends_sink && self.source.is_end_stream();
+        if self.held.is_empty() && !data.is_empty() {
+            self.sink.reserve_capacity(data.len());
+            if self.sink.capacity() >= data.len() {
+                self.send(data, end)?;
+                return Ok(end);
+            }
+        }
+        self.held.extend_from_slice(&data);
+        Ok(false)
+    }
+
+    /// Sends what is held, as far as the sink takes it. Ready when nothing is held any more.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while !self.held.is_empty() {
+            self.sink.reserve_capacity(self.held.len());
+            // Reserving inside this loop would wake it again and again.
+            while self.sink.capacity() == 0 {
+                match ready!(self.sink.poll_capacity(cx)) {
+                    Some(granted) => drop(granted.map_err(Broken::Sink)?),
+                    None => return Poll::Ready(Err(Broken::Sink(Reason::CANCEL.into()))),
+                }
+            }
+            let taken = self.sink.capacity().min(self.held.len());
+            let chunk = self.held.split_to(taken).freeze();
+            self.send(chunk, false)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn send(&mut self, data: Bytes, end: bool) -> Result<(), Broken> {
+        let length = data.len();
+        self.sink.send_data(data, end).map_err(Broken::Sink)?;
+        self.source.flow_control().release_capacity(length).map_err(Broken::Source)
+    }
+}
