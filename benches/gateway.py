@@ -11,6 +11,7 @@ Prints a Markdown table.
 
 import base64
 import json
+import os
 import pathlib
 import platform
 import shutil
@@ -131,7 +132,7 @@ def main():
         calls = (entries - 1) / 2  # one entry for the opening, two for each call
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
         model = direct.get("machine_cpu_model") or platform.processor()
-        print(f"\n{model}, {direct['machine_cores']} cores, commit {commit.stdout.strip()}; ", end="")
+        print(f"\n{model}, {os.cpu_count()} cores, commit {commit.stdout.strip()}; ", end="")
         print(f"100-byte messages, 4 connections x 16 streams, {SECONDS} s each\n")
         print("| what | calls/s | gateway CPU µs/call | node CPU µs/call | p50 ms | p99 ms |\n|---|---|---|---|---|---|")
         for name, report in rows:

@@ -156,6 +156,9 @@ impl Log {
     /// Appends an entry that ends what an earlier one began. It is taken even while so many wait
     /// for the disk that [`append`](Self::append) refuses, up to twice the bounds: as long as
     /// each entry that begins something has one that ends it, no end is refused for want of room.
+    ///
+    /// Meant for entries that nobody waits for: with nothing else to write, it becomes durable a
+    /// few milliseconds later, so that it may share a sync with what comes next.
     pub fn append_end(&self, entry: &[u8]) -> Result<Ticket, AppendError> {
         self.shared.append(entry, Room::Reserve)
     }

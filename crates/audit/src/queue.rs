@@ -21,6 +21,8 @@ pub(crate) const BATCH_BYTES_MAX: usize = 1 << 20;
 pub(crate) const PENDING_BYTES_MAX: usize = 32 << 20;
 /// Segments written with zeros ahead of need.
 pub(crate) const PREPARED_SEGMENTS: usize = 2;
+/// How long entries that nobody waits for stay unwritten when nothing else comes.
+const LINGER_MAX: Duration = Duration::from_millis(5);
 /// Buffers kept for later batches.
 const SPARE_FRAMES: usize = 2;
 
@@ -42,6 +44,16 @@ pub enum AppendError {
     /// The ledger was closed.
     #[error("ledger is closed")]
     Closed,
+}
+
+/// What the writer thread is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriterState {
+    Works,
+    /// Sleeps until there is an entry.
+    Idle,
+    /// Sleeps until there is an entry that somebody waits for, or it is time.
+    Lingers,
 }
 
 /// How much may wait for the disk before an entry is refused.
@@ -147,7 +159,9 @@ struct State {
     trouble: Option<Trouble>,
     closing: bool,
     writer_ended: bool,
-    writer_waits: bool,
+    writer: WriterState,
+    /// Whether somebody may wait for an entry of `open`.
+    awaited: bool,
     checkpoint_due: bool,
     prepared: VecDeque<Prepared>,
     segment_wanted: bool,
@@ -187,7 +201,8 @@ impl Shared {
             trouble: None,
             closing: false,
             writer_ended: false,
-            writer_waits: false,
+            writer: WriterState::Works,
+            awaited: false,
             checkpoint_due: false,
             prepared: start.prepared,
             segment_wanted: false,
@@ -227,7 +242,16 @@ impl Shared {
         state.open.frame.push(entry);
         state.open.leaves.push(leaf);
         let ticket = Ticket::new(index, Arc::clone(&state.open.batch));
-        let wake = std::mem::take(&mut state.writer_waits);
+        let awaited = room == Room::Usual;
+        state.awaited |= awaited;
+        let wake = match state.writer {
+            WriterState::Works => false,
+            WriterState::Idle => true,
+            WriterState::Lingers => awaited,
+        };
+        if wake {
+            state.writer = WriterState::Works;
+        }
         drop(state);
         if wake {
             self.writer.notify_one();
@@ -258,20 +282,32 @@ impl Shared {
     }
 
     /// The writer's next batch; `None` once the ledger closes and all is written.
+    ///
+    /// Entries that end something are not waited for, so when there is nothing else they linger
+    /// for a moment: the next call's entry comes along and one sync does for both.
     pub(crate) fn take(&self) -> Option<Pending> {
         let mut state = self.state.lock();
+        let mut lingers_until = None;
         loop {
             if let Some(full) = state.sealed.pop_front() {
                 return Some(full);
             }
-            if !state.open.frame.is_empty() {
-                return Some(state.replace_open());
+            if state.open.frame.is_empty() {
+                if state.closing {
+                    return None;
+                }
+                state.writer = WriterState::Idle;
+                self.writer.wait(&mut state);
+            } else {
+                let until = *lingers_until.get_or_insert_with(|| Instant::now() + LINGER_MAX);
+                if state.awaited || state.closing || Instant::now() >= until {
+                    state.awaited = false;
+                    return Some(state.replace_open());
+                }
+                state.writer = WriterState::Lingers;
+                self.writer.wait_until(&mut state, until);
             }
-            if state.closing {
-                return None;
-            }
-            state.writer_waits = true;
-            self.writer.wait(&mut state);
+            state.writer = WriterState::Works;
         }
     }
 

@@ -34,6 +34,24 @@ fn entries_survive_and_receipts_verify() {
 }
 
 #[test]
+fn an_end_becomes_durable_without_anybody_coming_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = Log::open(options(folder.path())).unwrap();
+    for number in 0..10 {
+        let end = log.append_end(&entry(2 * number)).unwrap();
+        if number % 2 == 0 {
+            assert_eq!(end.wait().unwrap().index(), 2 * number);
+        }
+        let next = log.append(&entry(2 * number + 1)).unwrap();
+        assert_eq!(next.wait().unwrap().index(), 2 * number + 1);
+        assert_eq!(end.wait().unwrap().index(), 2 * number);
+    }
+    let last = log.append_end(&entry(20)).unwrap();
+    log.close().unwrap();
+    assert_eq!(last.wait().unwrap().index(), 20);
+}
+
+#[test]
 fn many_segments_and_many_starts() {
     let folder = tempfile::tempdir().unwrap();
     for start in 0..20 {

@@ -45,10 +45,10 @@ pub enum StartError {
         error: io::Error,
     },
     /// The TLS settings cannot be used.
-    #[error("TLS towards consumers: {0}")]
+    #[error("TLS towards consumers")]
     Tls(#[from] TlsError),
     /// A worker thread cannot be started.
-    #[error("start a worker: {0}")]
+    #[error("start a worker")]
     Worker(#[source] io::Error),
 }
 

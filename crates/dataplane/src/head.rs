@@ -96,7 +96,8 @@ pub(crate) fn upstream(
     if !route.pass_authorization {
         headers.remove(AUTHORIZATION);
     }
-    headers.insert(GRPC_TIMEOUT, value(&format_timeout(remaining))?);
+    let remaining = value(&format_timeout(remaining))?;
+    headers.insert(GRPC_TIMEOUT, respond::never_again(remaining));
     headers.insert(EXCHANGE_ID, account.exchange_value());
     headers.insert(EXCHANGE_SALT, respond::binary(&account.salt().0));
     for (name, text) in account.vouched() {

@@ -85,7 +85,15 @@ pub(crate) fn http_status(refusal: &Refusal) -> StatusCode {
 
 /// An exchange id as a header value.
 pub(crate) fn exchange_value(exchange: ExchangeId) -> HeaderValue {
-    HeaderValue::from_str(&exchange.to_string()).unwrap_or(HeaderValue::from_static(""))
+    let value = HeaderValue::from_str(&exchange.to_string());
+    never_again(value.unwrap_or(HeaderValue::from_static("")))
+}
+
+/// Marks a value that no other call will have, so that HPACK does not keep it: it would push out
+/// of the table what calls do share.
+pub(crate) fn never_again(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }
 
 /// Puts a receipt into trailers.
@@ -93,7 +101,7 @@ pub(crate) fn insert_receipt(trailers: &mut HeaderMap, receipt: &model::Receipt)
     trailers.insert(EXCHANGE_RECEIPT, binary(&wire::evidence::encode_receipt(receipt)));
 }
 
-/// A `-bin` value.
+/// A `-bin` value. All of ours belong to one call.
 pub(crate) fn binary(bytes: &[u8]) -> HeaderValue {
     let text = STANDARD_NO_PAD.encode(bytes);
     HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))

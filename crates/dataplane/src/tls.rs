@@ -21,16 +21,16 @@ const ALPN: &[u8] = b"h2";
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// An authority's certificate cannot serve as one.
-    #[error("certificate authority: {0}")]
+    #[error("certificate authority")]
     Authority(#[source] rustls::Error),
     /// No authority is given.
     #[error("no certificate authority is given")]
     NoAuthority,
     /// Certificate and key do not go together, or one of them is unusable.
-    #[error("certificate and key: {0}")]
+    #[error("certificate and key")]
     Identity(#[source] rustls::Error),
     /// The provider does not offer TLS 1.3.
-    #[error("TLS 1.3: {0}")]
+    #[error("TLS 1.3")]
     Protocol(#[source] rustls::Error),
     /// The verifier cannot be built.
     #[error("certificate verifier: {0}")]

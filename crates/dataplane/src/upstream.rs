@@ -114,8 +114,9 @@ impl Upstreams {
         if let Some(pool) = nodes.get(&node.id).filter(|pool| pool.node == *node) {
             return Ok(pool.clone());
         }
-        let tls = tls::client(&self.identity, &node.authorities)
-            .map_err(|error| Refusal::new(Reason::UpstreamUnreachable).because(error))?;
+        let tls = tls::client(&self.identity, &node.authorities).map_err(|error| {
+            Refusal::new(Reason::UpstreamUnreachable).because(format!("{error:?}"))
+        })?;
         let pool = Arc::new(Pool::new(node.clone(), tls.into(), self.limits.clone()));
         nodes.insert(node.id.clone(), pool.clone());
         Ok(pool)

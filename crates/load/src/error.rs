@@ -10,7 +10,7 @@ pub enum LoadError {
     #[error("{0}")]
     Plan(String),
     /// A certificate or key file could not be read.
-    #[error("read `{}`: {source}", path.display())]
+    #[error("read `{}`", path.display())]
     File {
         /// The file as the plan names it.
         path: PathBuf,
@@ -26,7 +26,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The TLS library declined the certificate, the key or both together.
-    #[error("set up TLS: {0}")]
+    #[error("set up TLS")]
     Tls(#[from] rustls::Error),
     /// Not one connection could be made.
     #[error("no connection to `{address}`: {reason}")]
@@ -37,7 +37,7 @@ pub enum LoadError {
         reason: String,
     },
     /// A process to watch could not be read.
-    #[error("watch process {pid} (`{label}`): {source}")]
+    #[error("watch process {pid} (`{label}`)")]
     Process {
         /// The label of the plan.
         label: String,
@@ -47,7 +47,7 @@ pub enum LoadError {
         source: io::Error,
     },
     /// A thread or its runtime could not be started.
-    #[error("start worker: {0}")]
+    #[error("start worker")]
     Worker(#[from] io::Error),
     /// A worker ended in a way that is our own mistake; its counts are lost, so there is no report.
     #[error("a worker ended without its counts")]

@@ -27,7 +27,7 @@ const MMAP_BYTES: i64 = 256 * 1024 * 1024;
 pub(crate) enum StoreError {
     #[error(transparent)]
     Sql(#[from] rusqlite::Error),
-    #[error("stored record is not readable: {0}")]
+    #[error("stored record is not readable")]
     Record(#[from] prost::DecodeError),
 }
 
