@@ -97,11 +97,13 @@ pub(crate) struct Pending {
     pub(crate) first: u64,
     pub(crate) frame: FrameBuilder,
     pub(crate) leaves: Vec<Hash>,
+    /// Bytes of its entries as they count among those that wait.
+    bytes: usize,
 }
 
 impl Pending {
     fn new(first: u64, frame: FrameBuilder) -> Self {
-        Self { batch: Batch::new(), first, frame, leaves: Vec::new() }
+        Self { batch: Batch::new(), first, frame, leaves: Vec::new(), bytes: 0 }
     }
 }
 
@@ -239,6 +241,7 @@ impl Shared {
         let index = state.next_index;
         state.next_index += 1;
         state.pending_bytes += bytes;
+        state.open.bytes += bytes;
         state.open.frame.push(entry);
         state.open.leaves.push(leaf);
         let ticket = Ticket::new(index, Arc::clone(&state.open.batch));
@@ -321,7 +324,7 @@ impl Shared {
                 Ok(Arc::new(commit))
             }
         };
-        state.pending_bytes = state.pending_bytes.saturating_sub(done.frame.body_bytes());
+        state.pending_bytes = state.pending_bytes.saturating_sub(done.bytes);
         state.recycle(done.frame);
         drop(state);
         done.batch.settle(outcome);

@@ -21,6 +21,9 @@ use crate::{exchange, health, tcp, tls};
 /// The window of each call's request. The connection's window has room for all calls at once, so
 /// that those which stand still cannot stop the others.
 const STREAM_WINDOW_BYTES: u32 = 128 << 10;
+/// What may pile up in small frames while a call's entry is being written or its node is being
+/// reached, by `h2`'s count: 256 less its length for each frame.
+pub(crate) const SMALL_FRAMES_BUDGET: usize = 64 << 20;
 /// The largest window there is (RFC 9113, 6.9.1).
 const WINDOW_MAX: u32 = (1 << 31) - 1;
 /// HTTP/2 itself refuses header blocks this many times over the bound, without a record; below
@@ -56,6 +59,7 @@ pub(crate) async fn serve(worker: Arc<Worker>, tcp: TcpStream, source: SocketAdd
         .initial_connection_window_size(
             STREAM_WINDOW_BYTES.saturating_mul(streams_max).min(WINDOW_MAX),
         )
+        .data_frame_budget(SMALL_FRAMES_BUDGET)
         .max_concurrent_streams(streams_max)
         .max_header_list_size(shared.limits.header_bytes_max.saturating_mul(HEADER_BLOCK_SLACK))
         .handshake(tls);
@@ -96,7 +100,9 @@ async fn carry(
         tokio::select! {
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
-                    look_at = look_at.max(Instant::now() + idle_max);
+                    if !leaving {
+                        look_at = Instant::now() + idle_max;
+                    }
                     begin(worker, peer, request, respond, calls.clone());
                 }
                 Some(Err(error)) => {

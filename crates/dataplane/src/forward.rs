@@ -12,7 +12,7 @@ use crate::account::Account;
 use crate::evidence::{Cleared, Recorded};
 use crate::head::{EXCHANGE_ID, EXCHANGE_SALT, grpc_status, is_grpc, strip_vouched};
 use crate::meter::Meter;
-use crate::pump::{Broken, Pump};
+use crate::pump::{Broken, Pump, Stalls};
 use crate::reply::Reply;
 use crate::respond;
 use crate::upstream::Connection;
@@ -31,7 +31,7 @@ pub(crate) async fn forward(
     let ends_at_once = body.is_end_stream();
     let (response, stream) =
         connection.requests.send_request(head, ends_at_once).map_err(failed)?;
-    let mut upload = pin!(upload(body, stream, sent));
+    let mut upload = pin!(upload(body, stream, sent, &connection.stalls));
     let mut download = pin!(async {
         let response = reply.unless_reset(response).await?.map_err(failed)?;
         let recorded = cleared.recorded().await?;
@@ -60,8 +60,9 @@ async fn upload(
     mut body: RecvStream,
     mut stream: SendStream<Bytes>,
     meter: &mut Meter,
+    stalls: &Stalls,
 ) -> Result<(), Refusal> {
-    match Pump::new(&mut body, &mut stream, meter).ending_sink().run().await {
+    match Pump::new(&mut body, &mut stream, meter).ending_sink().telling(stalls).run().await {
         Ok(true) => return Ok(()),
         Ok(false) => {}
         Err(Broken::Source(error)) => return Err(gone(error)),

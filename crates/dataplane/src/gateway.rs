@@ -273,7 +273,7 @@ impl Shared {
     }
 
     /// Records the last of the strangers that were only counted.
-    fn flush_refusals(&self) {
+    pub(crate) fn flush_refusals(&self) {
         if let Some(last) = self.refusals.lock().flush() {
             evidence::note(&self.ledger, &Entry::Refused(last));
         }

@@ -16,6 +16,8 @@ use crate::gateway::Worker;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
+/// How often nodes that are gone are let go, and strangers that were only counted are recorded.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait after the system refused to accept, as when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -39,9 +41,15 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// Accepts connections until the gateway drains.
 pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener) {
     let mut phase = worker.shared.phase.subscribe();
+    let mut tidy = tokio::time::interval(TIDY_EVERY);
     loop {
         let accepted = tokio::select! {
             _ = phase.wait_for(|phase| phase.is_draining()) => return,
+            _ = tidy.tick() => {
+                worker.upstreams.sweep(&worker.shared.live.snapshot());
+                worker.shared.flush_refusals();
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {

@@ -6,6 +6,8 @@
 //! than the many small frames that a sender may cut them into.
 
 use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -21,6 +23,32 @@ pub(crate) enum Broken {
     Sink(h2::Error),
 }
 
+/// How many pumps hold bytes that their sinks do not take, shared by those it concerns.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stalls(Arc<AtomicUsize>);
+
+impl Stalls {
+    pub(crate) fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// One pump among the stalled, as long as it lives.
+struct Stalled(Stalls);
+
+impl Stalled {
+    fn among(stalls: &Stalls) -> Self {
+        stalls.0.fetch_add(1, Ordering::Relaxed);
+        Self(stalls.clone())
+    }
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// One direction of a call.
 pub(crate) struct Pump<'a> {
     source: &'a mut RecvStream,
@@ -30,6 +58,9 @@ pub(crate) struct Pump<'a> {
     held: BytesMut,
     /// Whether the last bytes carry the end of the stream, for want of trailers.
     ends_sink: bool,
+    /// Where it is told that the sink takes nothing, and that it does so now.
+    stalls: Option<&'a Stalls>,
+    stalled: Option<Stalled>,
 }
 
 impl<'a> Pump<'a> {
@@ -39,12 +70,19 @@ impl<'a> Pump<'a> {
         sink: &'a mut SendStream<Bytes>,
         meter: &'a mut Meter,
     ) -> Self {
-        Self { source, sink, meter, held: BytesMut::new(), ends_sink: false }
+        let held = BytesMut::new();
+        Self { source, sink, meter, held, ends_sink: false, stalls: None, stalled: None }
     }
 
     /// Lets the last bytes end the sink where the source ends without trailers.
     pub(crate) fn ending_sink(mut self) -> Self {
         self.ends_sink = true;
+        self
+    }
+
+    /// Tells `stalls` while the sink takes nothing.
+    pub(crate) fn telling(mut self, stalls: &'a Stalls) -> Self {
+        self.stalls = Some(stalls);
         self
     }
 
@@ -57,6 +95,7 @@ impl<'a> Pump<'a> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Broken>> {
         loop {
             let drained = self.poll_send(cx)?.is_ready();
+            self.tell(!drained);
             match self.source.poll_data(cx) {
                 Poll::Ready(Some(data)) => {
                     let data = data.map_err(Broken::Source)?;
@@ -72,6 +111,12 @@ impl<'a> Pump<'a> {
                     return reset.map(|reason| Err(Broken::Sink(reason.into())));
                 }
             }
+        }
+    }
+
+    fn tell(&mut self, stalled: bool) {
+        if stalled != self.stalled.is_some() {
+            self.stalled = self.stalls.filter(|_| stalled).map(Stalled::among);
         }
     }
 

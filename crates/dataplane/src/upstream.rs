@@ -15,6 +15,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use model::{NodeId, Reason, Refusal};
 use parking_lot::Mutex;
+use policy::Snapshot;
 use policy::source::{Endpoint, Node};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -22,6 +23,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use crate::connection::SMALL_FRAMES_BUDGET;
+use crate::pump::Stalls;
 use crate::settings::{Identity, Limits};
 use crate::{tcp, tls};
 
@@ -82,6 +85,9 @@ pub(crate) struct Connection {
     pub(crate) authority: Arc<str>,
     /// Lives as long as a handle of the connection does; its count tells the calls in flight.
     load: Arc<()>,
+    /// Requests that the node does not take at the moment. It may have one window for all calls
+    /// of a connection, so new calls go elsewhere meanwhile.
+    pub(crate) stalls: Stalls,
     ended: Arc<AtomicBool>,
 }
 
@@ -107,6 +113,12 @@ impl Upstreams {
             // The pool holds the sender, so this ends only with an attempt.
             drop(attempts.changed().await);
         }
+    }
+
+    /// Lets go of nodes that `snapshot` no longer has, or describes differently. Calls under way
+    /// keep their connections.
+    pub(crate) fn sweep(&self, snapshot: &Snapshot) {
+        self.nodes.lock().retain(|_, pool| snapshot.nodes().contains(&pool.node));
     }
 
     fn pool(&self, node: &Node) -> Result<Arc<Pool>, Refusal> {
@@ -163,7 +175,7 @@ impl Pool {
         let mut outlooks = Vec::new();
         for at in (0..count).map(|turn| start.wrapping_add(turn) % count) {
             let Some(endpoint) = self.endpoints.get(at) else { continue };
-            match endpoint.with_room() {
+            match endpoint.with_room(self.limits.upstream_connections_max) {
                 Some(connection) => return Ok(connection),
                 None => outlooks.push((&endpoint.endpoint, self.begin(at, endpoint))),
             }
@@ -215,7 +227,13 @@ impl Pool {
             }
             on_end.store(true, Ordering::Relaxed);
         });
-        Ok(Connection { requests, authority, load: Arc::new(()), ended })
+        Ok(Connection {
+            requests,
+            authority,
+            load: Arc::default(),
+            stalls: Stalls::default(),
+            ended,
+        })
     }
 }
 
@@ -231,6 +249,7 @@ async fn open(
     let stream = tls.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
     h2::client::Builder::new()
         .enable_push(false)
+        .data_frame_budget(SMALL_FRAMES_BUDGET)
         .initial_max_send_streams(FIRST_CALLS_MAX)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -251,11 +270,15 @@ impl EndpointPool {
         };
     }
 
-    /// The first connection with room for a call; forgets those that take none any more.
-    fn with_room(&self) -> Option<Connection> {
+    /// A connection with room for a call, best one on which nothing stands still; where there may
+    /// be another connection, only such a one. Forgets those that take no call any more.
+    fn with_room(&self, connections_max: usize) -> Option<Connection> {
         let mut open = self.open.lock();
         open.retain_mut(Connection::is_open);
-        open.iter().find(|connection| connection.has_room()).cloned()
+        let roomy = || open.iter().filter(|connection| connection.has_room());
+        let best = roomy().find(|connection| !connection.stalls.any());
+        let any = || roomy().next().filter(|_| open.len() >= connections_max);
+        best.or_else(any).cloned()
     }
 }
 

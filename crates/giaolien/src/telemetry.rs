@@ -37,10 +37,7 @@ pub(crate) fn install_recorder() -> Result<PrometheusHandle> {
         .install_recorder()
         .context("install the metrics recorder")?;
     metrics::describe_counter!("gw_calls_total", "Calls that ended, by node and outcome.");
-    metrics::describe_counter!(
-        "gw_connections_refused_total",
-        "Connections that failed the handshake."
-    );
+    metrics::describe_counter!("gw_connections_refused_total", "Connections refused, by reason.");
     metrics::describe_histogram!(
         "gw_call_duration_seconds",
         metrics::Unit::Seconds,

@@ -178,7 +178,7 @@ reasons! {
         "the gateway has too much work at this moment",
         "call again after a short while",
         "cổng đang quá tải",
-        "hãy gọi lại sau ít phút";
+        "hãy gọi lại sau giây lát";
     /// The gateway is shutting down.
     Draining = 20, "DRAINING", Gateway,
         "the gateway is shutting down",

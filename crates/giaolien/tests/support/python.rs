@@ -46,7 +46,9 @@ impl Python {
         run(venv.args(["-m", "venv"]).arg(&self.environment), hint);
         let hint = "the clients are fetched from the Python package index, once";
         let mut install = self.command();
-        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
+        // Without a wheel, pip would compile gRPC for many minutes.
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        install.args(["--only-binary", ":all:", "-r"]);
         run(install.arg(Path::new(SCRIPTS).join("requirements.txt")), hint);
     }
 
