@@ -260,7 +260,8 @@ fn namespace() -> Command {
     }
     panic!(
         "this test needs a small disk of its own, and so either user namespaces \
-         (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0) or root, and `unshare` (apt-get install \
+         (sysctl kernel.unprivileged_userns_clone=1, on some systems also \
+         kernel.apparmor_restrict_unprivileged_userns=0) or root, and `unshare` (apt-get install \
          util-linux). Tried {ways:?}:\n{}",
         causes.concat()
     );
