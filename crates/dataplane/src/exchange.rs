@@ -64,7 +64,7 @@ async fn run(
         let connection = reply.unless_reset(worker.upstreams.checkout(route.node)).await??;
         let remaining = deadline.duration_since(Instant::now());
         let head = head::upstream(&request, &route, &connection, remaining, account)?;
-        forward(cleared, connection, head, request.into_body(), reply, account).await
+        forward(cleared, connection, head, request.into_body(), deadline, reply, account).await
     };
     match timeout_at(deadline, exchange).await {
         Ok(ended) => ended,

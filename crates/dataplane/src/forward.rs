@@ -1,12 +1,14 @@
 //! Forwarding: bytes go both ways at once, frame by frame, as fast as the slower side takes them.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use model::{Code, Reason, Refusal};
+use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::evidence::{Cleared, Recorded};
@@ -17,12 +19,16 @@ use crate::reply::Reply;
 use crate::respond;
 use crate::upstream::Connection;
 
+/// How far a node's watch may be ahead of ours.
+const DEADLINE_SLACK: Duration = Duration::from_millis(10);
+
 /// Forwards a cleared call and passes its answer back. Returns the status of the answer.
 pub(crate) async fn forward(
     cleared: Cleared,
     mut connection: Connection,
     head: Request<()>,
     body: RecvStream,
+    deadline: Instant,
     reply: &mut Reply,
     account: &mut Account,
 ) -> Result<Code, Refusal> {
@@ -40,7 +46,7 @@ pub(crate) async fn forward(
         strip_vouched(&mut parts.headers);
         parts.headers.insert(EXCHANGE_ID, exchange);
         parts.headers.insert(EXCHANGE_SALT, respond::binary(&salt.0));
-        answer(parts, body, &recorded, reply, received).await
+        answer(parts, body, &recorded, deadline, reply, received).await
     });
     let mut uploading = !ends_at_once;
     loop {
@@ -83,12 +89,13 @@ async fn answer(
     parts: http::response::Parts,
     mut body: RecvStream,
     recorded: &Recorded,
+    deadline: Instant,
     reply: &mut Reply,
     meter: &mut Meter,
 ) -> Result<Code, Refusal> {
     let mut head = Response::from_parts(parts, ());
     if body.is_end_stream() {
-        let code = ending(head.headers_mut(), recorded)?;
+        let code = ending(head.headers_mut(), recorded, deadline)?;
         reply.head(recorded, head, true)?;
         return Ok(code);
     }
@@ -97,16 +104,24 @@ async fn answer(
     let trailers = reply.unless_reset(body.trailers()).await?.map_err(failed)?;
     let mut trailers = trailers.unwrap_or_default();
     strip_vouched(&mut trailers);
-    let code = ending(&mut trailers, recorded)?;
+    let code = ending(&mut trailers, recorded, deadline)?;
     reply.trailers(trailers)?;
     Ok(code)
 }
 
 /// Reads the status that ends an answer and adds the receipt.
-fn ending(trailers: &mut HeaderMap, recorded: &Recorded) -> Result<Code, Refusal> {
+fn ending(
+    trailers: &mut HeaderMap,
+    recorded: &Recorded,
+    deadline: Instant,
+) -> Result<Code, Refusal> {
     let code = grpc_status(trailers)
         .map(Code::from_number)
         .ok_or_else(|| not_grpc("answer", "it ended without a grpc-status"))?;
+    // The node watches the same deadline, and some stacks say that theirs was a cancellation.
+    if code == Code::Cancelled && Instant::now() + DEADLINE_SLACK >= deadline {
+        return Err(Refusal::new(Reason::DeadlineExceeded));
+    }
     respond::insert_receipt(trailers, &recorded.receipt());
     Ok(code)
 }
