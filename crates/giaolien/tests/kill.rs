@@ -15,6 +15,7 @@ use support::node::MirrorNode;
 use support::{Gateway, Taken, World, node_yaml, until, within};
 use testkit::echo::pb::EchoRequest;
 use testkit::echo::pb::echo_service_client::EchoServiceClient;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 
 const ROUNDS: u32 = 50;
@@ -37,35 +38,52 @@ async fn nothing_acknowledged_is_lost_by_kills() {
         if round % KILLED_STARTING_EVERY == 0 {
             kill_while_starting(&world, random.below(START_MS_MAX)).await;
         }
-        let taken = load_and_kill(&world, random.below(LOAD_MS_MAX)).await;
-        answers += taken.len();
-        check_after_kill(&world, &node, &taken);
+        let told = load_and_kill(&world, random.below(LOAD_MS_MAX)).await;
+        answers += told.answers.len();
+        check_after_kill(&world, &node, &told);
     }
     assert!(answers > 20 * ROUNDS as usize, "{answers} answers are no load");
     check_at_the_end(&world, answers).await;
 }
 
+/// What callers were told before the gateway was killed.
+#[derive(Default)]
+struct Told {
+    answers: Vec<Taken>,
+    /// Calls of which the head of the answer came, and no more.
+    heads: Vec<String>,
+}
+
+/// What callers write down as it comes.
+#[derive(Clone, Default)]
+struct Notes {
+    answers: Arc<Mutex<Vec<MetadataMap>>>,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
 /// Starts a gateway, lets it carry calls, kills it; returns what its callers took away.
-async fn load_and_kill(world: &World, after_ms: u64) -> Vec<Taken> {
+async fn load_and_kill(world: &World, after_ms: u64) -> Told {
     let gateway = start(world);
-    let taken = Arc::new(Mutex::new(Vec::new()));
+    let notes = Notes::default();
     let mut callers = Vec::new();
     for _ in 0..CONNECTIONS {
         let client = world.client(&gateway).await;
         for number in 0..CALLERS_PER_CONNECTION {
-            let caller = call_until_cut(client.clone(), number % 2 == 0, taken.clone());
+            let caller = call_until_cut(client.clone(), number % 2 == 0, notes.clone());
             callers.push(tokio::spawn(caller));
         }
     }
-    until("the first call is answered", || !taken.lock().unwrap().is_empty()).await;
+    until("the first call is answered", || !notes.answers.lock().unwrap().is_empty()).await;
     let moment = Instant::now() + Duration::from_millis(after_ms);
     tokio::time::sleep_until(moment.into()).await;
     gateway.kill();
     for caller in callers {
         within(caller).await.unwrap();
     }
-    let metadata = std::mem::take(&mut *taken.lock().unwrap());
-    metadata.iter().map(|metadata| Taken::from(metadata, &world.key)).collect()
+    let answers = std::mem::take(&mut *notes.answers.lock().unwrap());
+    let heads = std::mem::take(&mut *notes.heads.lock().unwrap());
+    let taken = |metadata: &MetadataMap| Taken::from(metadata, &world.key);
+    Told { answers: answers.iter().map(taken).collect(), heads }
 }
 
 fn start(world: &World) -> Gateway {
@@ -75,11 +93,7 @@ fn start(world: &World) -> Gateway {
 }
 
 /// Calls until there is no gateway any more, and keeps the metadata of every answer.
-async fn call_until_cut(
-    mut client: EchoServiceClient<Channel>,
-    updates: bool,
-    taken: Arc<Mutex<Vec<tonic::metadata::MetadataMap>>>,
-) {
+async fn call_until_cut(mut client: EchoServiceClient<Channel>, updates: bool, notes: Notes) {
     loop {
         let request = EchoRequest { payload: vec![1; 100], ..EchoRequest::default() };
         let answer = match updates {
@@ -87,10 +101,14 @@ async fn call_until_cut(
             false => client.unary(request).await,
         };
         match answer {
-            Ok(response) => taken.lock().unwrap().push(response.into_parts().0),
-            // The connection is gone; a refusal of the gateway would be another matter.
-            Err(status) if status.metadata().contains_key("exchange-id") => panic!("{status:?}"),
-            Err(_) => return,
+            Ok(response) => notes.answers.lock().unwrap().push(response.into_parts().0),
+            Err(status) => {
+                // The connection is gone; a refusal of the gateway would be another matter.
+                assert!(status.details().is_empty(), "{status:?}");
+                let head = status.metadata().get("exchange-id");
+                let head = head.map(|exchange| exchange.to_str().unwrap().to_owned());
+                return notes.heads.lock().unwrap().extend(head);
+            }
         }
     }
 }
@@ -104,10 +122,13 @@ async fn kill_while_starting(world: &World, after_ms: u64) {
 
 /// The gateway is started once more, which recovers the ledger, and stopped: now the ledger is
 /// whole and has all that was told.
-fn check_after_kill(world: &World, node: &MirrorNode, taken: &[Taken]) {
+fn check_after_kill(world: &World, node: &MirrorNode, told: &Told) {
     start(world).stop();
     let ledger = world.ledger();
-    taken.iter().for_each(|taken| ledger.check(taken));
+    told.answers.iter().for_each(|taken| ledger.check(taken));
+    for exchange in &told.heads {
+        assert!(ledger.is_admitted(exchange), "the head of {exchange} came without evidence");
+    }
     for exchange in node.updates.lock().unwrap().drain(..) {
         assert!(ledger.admitted_update(&exchange), "{exchange} reached the node without evidence");
     }

@@ -71,6 +71,11 @@ impl Ledger {
         }
     }
 
+    /// Whether a call was admitted.
+    pub fn is_admitted(&self, exchange: &str) -> bool {
+        self.admitted.contains_key(exchange)
+    }
+
     /// Whether a call was refused.
     pub fn refused(&self, exchange: &str) -> bool {
         let refused = |entry: &Entry| matches!(entry, Entry::Refused(call) if call.exchange.to_string() == exchange);
