@@ -7,11 +7,13 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::meter::Meter;
 
@@ -23,13 +25,25 @@ pub(crate) enum Broken {
     Sink(h2::Error),
 }
 
+/// From this long on a sink that takes nothing counts as standing still; shorter waits are the
+/// ordinary work of flow control.
+const STANDS_STILL_AFTER: Duration = Duration::from_millis(50);
+
 /// How many pumps hold bytes that their sinks do not take, shared by those it concerns.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stalls(Arc<AtomicUsize>);
+pub(crate) struct Stalls(Arc<Mutex<Waiting>>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    pumps: usize,
+    /// Since when there has been one all the time.
+    since: Option<Instant>,
+}
 
 impl Stalls {
+    /// Whether something stands still.
     pub(crate) fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        self.0.lock().since.is_some_and(|since| since.elapsed() >= STANDS_STILL_AFTER)
     }
 }
 
@@ -38,14 +52,20 @@ struct Stalled(Stalls);
 
 impl Stalled {
     fn among(stalls: &Stalls) -> Self {
-        stalls.0.fetch_add(1, Ordering::Relaxed);
+        let mut waiting = stalls.0.lock();
+        waiting.pumps += 1;
+        waiting.since.get_or_insert_with(Instant::now);
         Self(stalls.clone())
     }
 }
 
 impl Drop for Stalled {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        let mut waiting = self.0.0.lock();
+        waiting.pumps -= 1;
+        if waiting.pumps == 0 {
+            waiting.since = None;
+        }
     }
 }
 
