@@ -71,6 +71,7 @@ impl<'a> Call<'a> {
             dossier: case(headers, &EXCHANGE_DOSSIER)?,
             procedure: case(headers, &EXCHANGE_PROCEDURE)?,
             agreement: id(headers, &EXCHANGE_AGREEMENT)?,
+            fields: Box::default(),
         };
         let timeout = match text(headers, &GRPC_TIMEOUT)? {
             Some(text) => Some(parse_timeout(text).ok_or_else(|| {

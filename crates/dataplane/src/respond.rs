@@ -18,7 +18,8 @@ pub(crate) fn code(reason: Reason) -> Code {
         | Reason::CertificateExpired
         | Reason::CertificateRevoked
         | Reason::CertificateUnregistered
-        | Reason::HandshakeFailed => Code::Unauthenticated,
+        | Reason::HandshakeFailed
+        | Reason::TokenInvalid => Code::Unauthenticated,
         Reason::Malformed | Reason::PurposeMissing | Reason::PurposeUnknown => {
             Code::InvalidArgument
         }
@@ -30,8 +31,13 @@ pub(crate) fn code(reason: Reason) -> Code {
         | Reason::AgreementNotYetValid
         | Reason::AgreementExpired
         | Reason::AgreementSuspended
-        | Reason::AgreementEnded => Code::PermissionDenied,
-        Reason::QuotaExhausted | Reason::Overloaded => Code::ResourceExhausted,
+        | Reason::AgreementEnded
+        | Reason::PolicyForbids => Code::PermissionDenied,
+        Reason::ObligationUnmet => Code::FailedPrecondition,
+        Reason::QuotaExhausted
+        | Reason::Overloaded
+        | Reason::RequestTooLarge
+        | Reason::AnswerTooLarge => Code::ResourceExhausted,
         Reason::Draining
         | Reason::LedgerUnavailable
         | Reason::UpstreamUnreachable

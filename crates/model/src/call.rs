@@ -80,4 +80,6 @@ pub struct Terms {
     pub procedure: Option<Box<str>>,
     /// `exchange-agreement`: the agreement the caller names.
     pub agreement: Option<AgreementId>,
+    /// `exchange-fields`: the fields the caller asks for; empty where it does not say.
+    pub fields: Box<[Box<str>]>,
 }

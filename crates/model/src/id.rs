@@ -39,7 +39,7 @@ fn check(text: &str) -> Result<(), IdError> {
     }
 }
 
-// Six kinds of identifier share one rule; the types keep them from being mistaken for each other.
+// All kinds of identifier share one rule; the types keep them from being mistaken for each other.
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
@@ -95,6 +95,10 @@ text_id! {
     AgreementId;
     /// The code of a purpose for which data may be exchanged.
     PurposeCode;
+    /// A class of members, such as `commune`.
+    ClassId;
+    /// A network zone that calls come from.
+    ZoneId;
 }
 
 /// The number of a configuration revision.

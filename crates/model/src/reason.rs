@@ -221,6 +221,36 @@ reasons! {
         "nothing needs to change",
         "hệ thống gọi đã hủy lời gọi",
         "không cần thay đổi gì";
+    /// A Cedar policy forbids the call although an agreement allows it.
+    PolicyForbids = 27, "POLICY_FORBIDS", Consumer,
+        "a policy forbids this call",
+        "meet the condition of the policy named, or ask the operator about it",
+        "có chính sách cấm lời gọi này",
+        "hãy đáp ứng điều kiện của chính sách được nêu hoặc hỏi đơn vị vận hành";
+    /// The agreement asks for something this gateway cannot do.
+    ObligationUnmet = 28, "OBLIGATION_UNMET", Gateway,
+        "the gateway cannot meet an obligation of the agreement",
+        "tell the operator which obligation is named",
+        "cổng không đáp ứng được một nghĩa vụ của thỏa thuận",
+        "hãy báo cho đơn vị vận hành nghĩa vụ được nêu";
+    /// The token in `authorization` does not hold.
+    TokenInvalid = 29, "TOKEN_INVALID", Consumer,
+        "the token in `authorization` is not valid here",
+        "send a token of a registered issuer, for this audience and within its validity, or none",
+        "mã truy cập trong `authorization` không hợp lệ tại cổng này",
+        "hãy gửi mã truy cập còn hạn, đúng nơi cấp và đúng nơi nhận đã đăng ký, hoặc không gửi";
+    /// The request is larger than its route allows.
+    RequestTooLarge = 30, "REQUEST_TOO_LARGE", Consumer,
+        "the request is larger than the route allows",
+        "send less in one call",
+        "yêu cầu lớn hơn mức tuyến cho phép",
+        "hãy gửi ít dữ liệu hơn trong một lời gọi";
+    /// The node's answer is larger than its route allows.
+    AnswerTooLarge = 31, "ANSWER_TOO_LARGE", Provider,
+        "the answer is larger than the route allows",
+        "ask for less in one call, or have the bound raised",
+        "kết quả trả về lớn hơn mức tuyến cho phép",
+        "hãy yêu cầu ít dữ liệu hơn trong một lời gọi hoặc đề nghị nâng giới hạn";
 }
 
 impl Reason {
