@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// The floors, bottom to top.
 const FLOORS: [&[&str]; 5] = [
-    &["model"],
+    &["cedar", "model"],
     &["audit", "policy", "wire"],
     &["control", "dataplane", "load", "nodes"],
     &[],
