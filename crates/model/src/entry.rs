@@ -65,6 +65,8 @@ pub struct Admitted {
     pub revision: RevisionId,
     /// Where the call came from.
     pub source: IpAddr,
+    /// The node that gets a copy of the request, if one does; its answer is compared and dropped.
+    pub shadow_node: Option<NodeId>,
 }
 
 /// A call, or a connection, was declined.

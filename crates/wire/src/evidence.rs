@@ -145,6 +145,7 @@ fn from_admitted(admitted: &Admitted) -> pb::Admitted {
         procedure: text_of(admitted.procedure.as_deref()),
         revision: admitted.revision.0,
         source_address: address_bytes(admitted.source),
+        shadow_node: text_of(admitted.shadow_node.as_ref().map(|id| id.as_str())),
     }
 }
 
@@ -168,6 +169,7 @@ fn to_admitted(message: pb::Admitted) -> Result<Admitted, EvidenceError> {
         procedure: text(message.procedure),
         revision: RevisionId(message.revision),
         source: address("source_address", &message.source_address)?,
+        shadow_node: optional("shadow_node", &message.shadow_node)?,
     })
 }
 
@@ -322,7 +324,14 @@ mod tests {
             procedure: None,
             revision: RevisionId(3),
             source: "192.0.2.7".parse().unwrap(),
+            shadow_node: None,
         })
+    }
+
+    fn shadowed() -> Entry {
+        let Entry::Admitted(admitted) = admitted() else { panic!("not an admission") };
+        let shadow_node = Some("population-new".parse().unwrap());
+        Entry::Admitted(Admitted { shadow_node, ..admitted })
     }
 
     fn others() -> [Entry; 3] {
@@ -363,9 +372,17 @@ mod tests {
 
     #[test]
     fn every_kind_of_entry_comes_back() {
-        for entry in others().into_iter().chain([admitted()]) {
+        for entry in others().into_iter().chain([admitted(), shadowed()]) {
             assert_eq!(decode_entry(&encode_entry(&entry)), Ok(entry));
         }
+    }
+
+    #[test]
+    fn an_entry_without_a_shadow_has_no_trace_of_one() {
+        let (plain, shadowed) = (encode_entry(&admitted()), encode_entry(&shadowed()));
+        // Field 15 with its length and text; the message around it grew by as much.
+        assert!(shadowed.ends_with(b"\x7a\x0epopulation-new"));
+        assert_eq!(shadowed.len(), plain.len() + 16);
     }
 
     #[test]
