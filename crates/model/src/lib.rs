@@ -18,8 +18,8 @@ pub use certificate::{Certificate, IssuerSerial};
 pub use code::Code;
 pub use entry::{Admitted, Entry, Finished, Opened, Refused, Traffic};
 pub use id::{
-    AgreementId, CertificateDigest, ExchangeId, IdError, MemberId, NodeId, PurposeCode, RevisionId,
-    SystemId,
+    AgreementId, CertificateDigest, ClassId, ExchangeId, IdError, MemberId, NodeId, PurposeCode,
+    RevisionId, SystemId, ZoneId,
 };
 pub use reason::{Fault, Language, Reason};
 pub use receipt::Receipt;

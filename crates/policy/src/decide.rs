@@ -1,121 +1,147 @@
 //! The decision: is this call allowed, and under which agreement.
 //!
 //! A call is allowed if an agreement names its consumer and method, is in force, and covers the
-//! purpose. Where several do, the nearest consumer governs (the system itself, then its member,
-//! then the members above), and among equals the agreement whose id sorts first. A call that
-//! states no purpose is allowed only if all agreements in force that name it imply the same one.
-
-use std::iter;
+//! purpose, and if no Cedar policy forbids it. Where several agreements do, the nearest consumer
+//! governs (the system itself, then its member, then the member's classes, then the members
+//! above with theirs), and among equals the agreement whose id sorts first. A call that states
+//! no purpose is allowed only if all agreements in force that name it imply the same one.
 
 use model::{PurposeCode, Reason, Refusal, Terms, Timestamp};
 
-use crate::snapshot::{AgreementRow, Caller, ConsumerKey, Decision, Ix, Route, Snapshot, row};
-use crate::source::{Agreement, State};
+use crate::agreement::Agreement;
+use crate::agreements::{Key, Slot};
+use crate::context::{Context, Workspace};
+use crate::registry::{Ix, row};
+use crate::snapshot::{Caller, Decision, Route, Snapshot};
+use crate::source::State;
 
 impl Snapshot {
-    /// Decides whether `caller` may call `route` on these `terms` at the time `now`.
+    /// Decides whether `caller` may call `route` in this `context`. `workspace` tells afterwards
+    /// which Cedar policies decided.
     ///
     /// # Errors
     ///
-    /// Refuses with the reason of the agreement that came nearest to allowing the call.
+    /// Refuses with the reason of the agreement that came nearest to allowing the call, or with
+    /// the policies that forbid it.
     pub fn decide<'a>(
         &'a self,
         caller: &Caller<'_>,
         route: &Route<'_>,
-        terms: &Terms,
-        now: Timestamp,
+        context: &Context<'_>,
+        workspace: &mut Workspace,
     ) -> Result<Decision<'a>, Refusal> {
-        if let Some(purpose) = terms.purpose.as_ref().filter(|code| !self.purposes.contains(*code))
-        {
-            return Err(Refusal::new(Reason::PurposeUnknown).with("purpose", purpose));
-        }
-        let mut chosen: Option<Decision<'a>> = None;
-        let mut nearest: Option<(Reason, &Agreement)> = None;
-        for row in self.candidates(caller, route) {
-            let agreement = &row.agreement;
-            if terms.agreement.as_ref().is_some_and(|named| *named != agreement.id) {
-                continue;
-            }
-            match fits(agreement, terms.purpose.as_ref(), now) {
-                Ok(purpose) => match &chosen {
-                    // Agreements in force that imply different purposes imply none.
-                    Some(first) if first.purpose != purpose => {
-                        return Err(explain(Reason::PurposeMissing, agreement, terms));
-                    }
-                    Some(_) => {}
-                    None => {
-                        chosen = Some(Decision { agreement, purpose, revision: self.revision });
-                    }
-                },
-                Err(reason @ Reason::PurposeMissing) => {
-                    return Err(explain(reason, agreement, terms));
-                }
-                Err(reason) if nearest.is_none_or(|(near, _)| rank(reason) > rank(near)) => {
-                    nearest = Some((reason, agreement));
-                }
-                Err(_) => {}
-            }
-            // With a stated purpose the nearest agreement in force governs.
-            if let Some(decision) = chosen.filter(|_| terms.purpose.is_some()) {
-                return Ok(decision);
-            }
-        }
-        chosen.ok_or_else(|| match nearest {
-            Some((reason, agreement)) => explain(reason, agreement, terms),
-            None => uncovered(caller, route, terms),
-        })
+        workspace.asked = false;
+        let purpose = self.stated_purpose(context.terms)?;
+        let slot = match purpose {
+            Some(purpose) => self.governing(caller, route, purpose, context),
+            None => self.implied(caller, route, context),
+        };
+        let slot = slot.ok_or_else(|| self.declined(caller, route, context, purpose))?;
+        let decision = self.under(slot).ok_or_else(|| uncovered(caller, route, context.terms))?;
+        self.guard(caller, route, &decision, context, workspace)?;
+        Ok(decision)
     }
 
-    /// The agreements that name the caller and the method, nearest consumer first, then by id.
-    fn candidates<'a>(
+    fn stated_purpose(&self, terms: &Terms) -> Result<Option<Ix>, Refusal> {
+        let Some(code) = &terms.purpose else { return Ok(None) };
+        match self.registry.names.purposes.get(code.as_str()) {
+            Some(purpose) => Ok(Some(*purpose)),
+            None => Err(Refusal::new(Reason::PurposeUnknown).with("purpose", code)),
+        }
+    }
+
+    /// The first slot in force for the purpose.
+    fn governing<'a>(
         &'a self,
         caller: &Caller<'_>,
         route: &Route<'_>,
-    ) -> impl Iterator<Item = &'a AgreementRow> {
-        let (service, method) = (route.service_ix, route.method_ix);
-        iter::once(ConsumerKey::System(caller.system_ix))
-            .chain(self.ancestry(caller.member_ix).map(ConsumerKey::Member))
-            .filter_map(move |consumer| self.governing.get(&(consumer, service)))
-            .flatten()
-            .filter_map(|ix| row(&self.agreements, *ix))
-            .filter(move |row| covers(row, method))
+        purpose: Ix,
+        context: &Context<'_>,
+    ) -> Option<&'a Slot> {
+        self.candidates(caller, route, context.terms, Some(purpose))
+            .find(|slot| slot.purpose == purpose && standing(slot, context.now).is_ok())
     }
 
-    /// The member and those above it.
-    fn ancestry(&self, member: Ix) -> impl Iterator<Item = Ix> {
-        iter::successors(Some(member), |ix| row(&self.members, *ix)?.parent)
+    /// The first slot in force, if no other in force is for another purpose.
+    fn implied<'a>(
+        &'a self,
+        caller: &Caller<'_>,
+        route: &Route<'_>,
+        context: &Context<'_>,
+    ) -> Option<&'a Slot> {
+        let mut in_force = self
+            .candidates(caller, route, context.terms, None)
+            .filter(|slot| standing(slot, context.now).is_ok());
+        let first = in_force.next()?;
+        in_force.all(|other| other.purpose == first.purpose).then_some(first)
+    }
+
+    /// The slots of agreements that name the caller and the method, nearest consumer first, then
+    /// by id; those for other purposes may be left out.
+    pub(crate) fn candidates<'a>(
+        &'a self,
+        caller: &Caller<'_>,
+        route: &Route<'_>,
+        terms: &Terms,
+        purpose: Option<Ix>,
+    ) -> impl Iterator<Item = &'a Slot> {
+        let (service, method, place) = (route.service_ix, route.method_ix, route.place);
+        let chain = self.registry.chain(caller.system_ix).iter();
+        chain
+            .filter(move |consumer| self.agreements.reaches(**consumer, service))
+            .flat_map(move |consumer| self.agreements.run(Key::new(*consumer, service), purpose))
+            .filter(move |slot| slot.covers(method, place))
+            .filter(move |slot| terms.agreement.as_ref().is_none_or(|id| *id == slot.agreement.id))
+    }
+
+    fn under<'a>(&'a self, slot: &'a Slot) -> Option<Decision<'a>> {
+        let purpose = row(&self.registry.purposes, slot.purpose)?;
+        Some(Decision { agreement: &slot.agreement, purpose, revision: self.revision })
+    }
+
+    /// Why no agreement allows the call.
+    fn declined(
+        &self,
+        caller: &Caller<'_>,
+        route: &Route<'_>,
+        context: &Context<'_>,
+        purpose: Option<Ix>,
+    ) -> Refusal {
+        let terms = context.terms;
+        let mut nearest: Option<(Reason, &Slot)> = None;
+        for slot in self.candidates(caller, route, terms, None) {
+            let reason = match (standing(slot, context.now), purpose) {
+                // Agreements in force that imply different purposes imply none.
+                (Ok(()), None) => return explain(Reason::PurposeMissing, slot, terms),
+                (Ok(()), Some(_)) => Reason::PurposeNotCovered,
+                (Err(reason), _) => reason,
+            };
+            if nearest.is_none_or(|(near, _)| rank(reason) > rank(near)) {
+                nearest = Some((reason, slot));
+            }
+        }
+        match nearest {
+            Some((reason, slot)) => explain(reason, slot, terms),
+            None => uncovered(caller, route, terms),
+        }
     }
 }
 
-fn covers(row: &AgreementRow, method: Ix) -> bool {
-    row.methods.as_ref().is_none_or(|methods| methods.binary_search(&method).is_ok())
-}
-
-/// The purpose that the call has under `agreement`, or why the agreement does not allow it.
-fn fits<'a>(
-    agreement: &'a Agreement,
-    stated: Option<&PurposeCode>,
-    now: Timestamp,
-) -> Result<&'a PurposeCode, Reason> {
-    match agreement.state {
+/// Whether an agreement is in force, or why not.
+pub(crate) fn standing(slot: &Slot, now: Timestamp) -> Result<(), Reason> {
+    match slot.state {
         State::Active => {}
         State::Draft => return Err(Reason::AgreementDraft),
         State::Suspended => return Err(Reason::AgreementSuspended),
         State::Ended => return Err(Reason::AgreementEnded),
     }
-    if now < agreement.valid_from {
+    if now < slot.valid_from {
         return Err(Reason::AgreementNotYetValid);
     }
-    if now >= agreement.valid_until {
+    if now >= slot.valid_until {
         return Err(Reason::AgreementExpired);
     }
-    match (stated, agreement.purposes.as_slice()) {
-        (Some(code), purposes) => {
-            purposes.iter().find(|covered| *covered == code).ok_or(Reason::PurposeNotCovered)
-        }
-        (None, [only]) => Ok(only),
-        (None, _) => Err(Reason::PurposeMissing),
-    }
+    Ok(())
 }
 
 /// How near a refused agreement came to allowing the call; the nearest one explains the refusal.
@@ -130,15 +156,16 @@ fn rank(reason: Reason) -> u8 {
     }
 }
 
-fn explain(reason: Reason, agreement: &Agreement, terms: &Terms) -> Refusal {
+fn explain(reason: Reason, slot: &Slot, terms: &Terms) -> Refusal {
+    let agreement: &Agreement = &slot.agreement;
     let refusal = Refusal::new(reason)
-        .under(agreement.id.clone())
-        .with("legal_basis", &agreement.legal_basis);
+        .under(agreement.id().clone())
+        .with("legal_basis", agreement.legal_basis());
     match reason {
-        Reason::AgreementNotYetValid => refusal.with("valid_from", agreement.valid_from),
-        Reason::AgreementExpired => refusal.with("valid_until", agreement.valid_until),
+        Reason::AgreementNotYetValid => refusal.with("valid_from", slot.valid_from),
+        Reason::AgreementExpired => refusal.with("valid_until", slot.valid_until),
         Reason::PurposeMissing | Reason::PurposeNotCovered => {
-            let covered: Vec<&str> = agreement.purposes.iter().map(PurposeCode::as_str).collect();
+            let covered: Vec<&str> = agreement.purposes().iter().map(PurposeCode::as_str).collect();
             let refusal = refusal.with("purposes_covered", covered.join(" "));
             match &terms.purpose {
                 Some(purpose) => refusal.with("purpose", purpose),

@@ -4,13 +4,23 @@
 //! Pure and synchronous: no I/O, no lock, no clock (the time comes in), nothing allocated when a
 //! call is allowed.
 
+mod agreement;
+mod agreements;
 mod compile;
+mod context;
 mod decide;
+mod guards;
 mod problem;
+mod registry;
+mod routes;
 mod snapshot;
 pub mod source;
 
-pub use compile::nearest;
+pub use agreement::Agreement;
+pub use compile::{Change, nearest};
+pub use context::{Context, Token, Workspace};
+pub use guards::{MEMBERS_MAX, SCHEMA};
 pub use problem::{Problem, Subject};
+pub use routes::{Destination, Limits, Selection, draw};
 pub use snapshot::{Caller, Decision, Route, Snapshot};
 pub use source::Source;

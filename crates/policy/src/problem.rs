@@ -5,6 +5,8 @@ use std::fmt;
 /// The object that a problem is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
+    /// A class of members, by id.
+    Class(String),
     /// A member, by id.
     Member(String),
     /// A system, by id.
@@ -13,20 +15,44 @@ pub enum Subject {
     Node(String),
     /// A purpose, by code.
     Purpose(String),
+    /// A zone, by id.
+    Zone(String),
     /// An agreement, by id.
     Agreement(String),
+    /// A Cedar policy, by id.
+    Policy(String),
     /// A route rule, by its place in the list.
     Route(usize),
+}
+
+impl Subject {
+    /// What kind of object it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Class(_) => "class",
+            Self::Member(_) => "member",
+            Self::System(_) => "system",
+            Self::Node(_) => "node",
+            Self::Purpose(_) => "purpose",
+            Self::Zone(_) => "zone",
+            Self::Agreement(_) => "agreement",
+            Self::Policy(_) => "policy",
+            Self::Route(_) => "route",
+        }
+    }
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Member(id) => write!(f, "member `{id}`"),
-            Self::System(id) => write!(f, "system `{id}`"),
-            Self::Node(id) => write!(f, "node `{id}`"),
-            Self::Purpose(code) => write!(f, "purpose `{code}`"),
-            Self::Agreement(id) => write!(f, "agreement `{id}`"),
+            Self::Class(id)
+            | Self::Member(id)
+            | Self::System(id)
+            | Self::Node(id)
+            | Self::Purpose(id)
+            | Self::Zone(id)
+            | Self::Agreement(id)
+            | Self::Policy(id) => write!(f, "{} `{id}`", self.kind()),
             Self::Route(at) => write!(f, "routes[{at}]"),
         }
     }

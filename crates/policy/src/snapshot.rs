@@ -1,72 +1,35 @@
 //! The compiled, immutable form of a revision: what the data plane asks, once per call.
 
-use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use model::{
-    Certificate, CertificateDigest, Effect, IssuerSerial, MethodPath, PurposeCode, Reason, Refusal,
-    RevisionId, Timestamp,
+    Certificate, Effect, IssuerSerial, MethodPath, PurposeCode, Reason, Refusal, RevisionId,
+    Timestamp,
 };
 
-use crate::source::{Agreement, Member, Node, System};
-
-/// Index of an object in its table. A snapshot holds at most `u32::MAX` of each kind.
-pub(crate) type Ix = u32;
+use crate::agreement::Agreement;
+use crate::agreements::Agreements;
+use crate::guards::Guards;
+use crate::registry::{Ix, Registry, row};
+use crate::routes::{Limits, Rules};
+use crate::source::{Member, Node, System, Zone};
 
 /// One revision, compiled. Immutable; shared by all calls that began under it.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     pub(crate) revision: RevisionId,
-    pub(crate) members: Vec<MemberRow>,
-    pub(crate) systems: Vec<SystemRow>,
-    pub(crate) nodes: Vec<Node>,
-    pub(crate) agreements: Vec<AgreementRow>,
-    pub(crate) methods: Vec<MethodRow>,
-    pub(crate) purposes: HashSet<PurposeCode>,
-    pub(crate) certificates: HashMap<CertificateDigest, Ix>,
-    pub(crate) revoked: HashSet<IssuerSerial>,
-    pub(crate) paths: HashMap<Box<str>, Ix>,
-    /// Agreements by consumer and service, each list in order of id.
-    pub(crate) governing: HashMap<(ConsumerKey, Ix), Box<[Ix]>>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) agreements: Agreements,
+    pub(crate) guards: Option<Arc<Guards>>,
+    pub(crate) revoked: Arc<HashSet<IssuerSerial, FixedState>>,
+    pub(crate) notes: Arc<[String]>,
 }
 
-#[derive(Debug)]
-pub(crate) struct MemberRow {
-    pub(crate) member: Member,
-    pub(crate) parent: Option<Ix>,
-}
-
-#[derive(Debug)]
-pub(crate) struct SystemRow {
-    pub(crate) system: System,
-    pub(crate) member: Ix,
-}
-
-#[derive(Debug)]
-pub(crate) struct MethodRow {
-    pub(crate) path: Box<str>,
-    pub(crate) service: Ix,
-    pub(crate) node: Ix,
-    pub(crate) effect: Effect,
-    pub(crate) deadline_max: Option<Duration>,
-    pub(crate) pass_authorization: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct AgreementRow {
-    pub(crate) agreement: Agreement,
-    /// Indexes into the methods table, sorted; `None` for all of the service.
-    pub(crate) methods: Option<Box<[Ix]>>,
-}
-
-/// Who an agreement names, as an index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum ConsumerKey {
-    Member(Ix),
-    System(Ix),
-}
-
-/// A caller that the registry knows. Made only by [`Snapshot::identify`].
+/// A caller that the registry knows. Made only by [`Snapshot::identify`] and
+/// [`Snapshot::system`].
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     /// The system that holds the certificate.
@@ -86,12 +49,13 @@ pub struct Route<'a> {
     pub path: &'a str,
     /// What the method does.
     pub effect: Effect,
-    /// The longest a call may take, where it is not the gateway's default.
-    pub deadline_max: Option<Duration>,
-    /// Whether the caller's `authorization` goes on to the node.
-    pub pass_authorization: bool,
+    /// What holds for its calls.
+    pub limits: &'a Limits,
+    pub(crate) rules: &'a Rules,
     pub(crate) service_ix: Ix,
     pub(crate) method_ix: Ix,
+    /// Where the method stands in its service.
+    pub(crate) place: Ix,
 }
 
 /// A call that is allowed, under exactly one agreement. Made only by [`Snapshot::decide`].
@@ -113,17 +77,38 @@ impl Snapshot {
 
     /// The nodes, in the order of the source.
     pub fn nodes(&self) -> &[Node] {
-        &self.nodes
+        &self.registry.nodes
     }
 
     /// Whether some node offers `service`.
     pub fn offers(&self, service: &str) -> bool {
-        self.nodes.iter().flat_map(|node| &node.services).any(|offered| offered.name == service)
+        self.registry.names.services.contains_key(service)
     }
 
     /// How many agreements there are.
     pub fn agreement_count(&self) -> usize {
-        self.agreements.len()
+        self.agreements.count()
+    }
+
+    /// How many Cedar policies there are.
+    pub fn policy_count(&self) -> usize {
+        self.guards.as_ref().map_or(0, |guards| guards.engine.policies().count())
+    }
+
+    /// The Cedar policy that a [`crate::Workspace`] names.
+    pub fn policy(&self, ix: cedar::PolicyIx) -> Option<&cedar::PolicyInfo> {
+        self.guards.as_ref().map(|guards| guards.engine.policy(ix))
+    }
+
+    /// What operators should know although nothing is wrong.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Bytes on the heap that agreements and policies take, about. Revisions share most of them.
+    pub fn memory_bytes(&self) -> usize {
+        let guards = self.guards.as_ref().map_or(0, |guards| guards.engine.memory_bytes());
+        self.agreements.memory_bytes() + guards
     }
 
     /// Who holds `certificate` at the time `now`.
@@ -144,20 +129,25 @@ impl Snapshot {
         if self.is_revoked(certificate) {
             return Err(Refusal::new(Reason::CertificateRevoked));
         }
-        self.registered(certificate).ok_or_else(|| {
+        let registered = self.registry.names.certificates.get(&certificate.digest);
+        registered.and_then(|system| self.caller(*system)).ok_or_else(|| {
             Refusal::new(Reason::CertificateUnregistered).with("sha256", certificate.digest)
         })
     }
 
     /// Whether `certificate` is on a revocation list.
     pub fn is_revoked(&self, certificate: &Certificate) -> bool {
-        self.revoked.contains(&certificate.serial)
+        !self.revoked.is_empty() && self.revoked.contains(&certificate.serial)
     }
 
-    fn registered(&self, certificate: &Certificate) -> Option<Caller<'_>> {
-        let system_ix = *self.certificates.get(&certificate.digest)?;
-        let system = row(&self.systems, system_ix)?;
-        let member = row(&self.members, system.member)?;
+    /// The system with this id as a caller, for asking what would be decided.
+    pub fn system(&self, id: &str) -> Option<Caller<'_>> {
+        self.caller(*self.registry.names.systems.get(id)?)
+    }
+
+    fn caller(&self, system_ix: Ix) -> Option<Caller<'_>> {
+        let system = row(&self.registry.systems, system_ix)?;
+        let member = row(&self.registry.members, system.member)?;
         Some(Caller {
             system: &system.system,
             member: &member.member,
@@ -177,21 +167,24 @@ impl Snapshot {
     }
 
     fn registered_method(&self, path: &str) -> Option<Route<'_>> {
-        let method_ix = *self.paths.get(path)?;
-        let method = row(&self.methods, method_ix)?;
+        let registry = &*self.registry;
+        let method_ix = *registry.names.paths.get(path)?;
+        let method = row(&registry.methods, method_ix)?;
+        let (first, _) = row(&registry.services, method.service)?.methods;
         Some(Route {
-            node: row(&self.nodes, method.node)?,
+            node: row(&registry.nodes, method.node)?,
             path: &method.path,
             effect: method.effect,
-            deadline_max: method.deadline_max,
-            pass_authorization: method.pass_authorization,
+            limits: &method.rules.limits,
+            rules: &method.rules,
             service_ix: method.service,
             method_ix,
+            place: method_ix - first,
         })
     }
-}
 
-/// The row at `ix`.
-pub(crate) fn row<T>(table: &[T], ix: Ix) -> Option<&T> {
-    usize::try_from(ix).ok().and_then(|at| table.get(at))
+    /// The zone that holds `address`: the one with the longest prefix.
+    pub fn zone(&self, address: IpAddr) -> Option<&Zone> {
+        row(&self.registry.zones, self.registry.zone(address)?)
+    }
 }

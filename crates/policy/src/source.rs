@@ -1,12 +1,15 @@
 //! What a snapshot is compiled from: the objects that operators describe, already typed.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cedar::Datum;
 use model::{
-    AgreementId, CertificateDigest, Effect, IssuerSerial, MemberId, NodeId, PurposeCode,
-    RevisionId, SystemId, Timestamp,
+    AgreementId, CertificateDigest, ClassId, Effect, IssuerSerial, MemberId, NodeId, PurposeCode,
+    RevisionId, SystemId, Timestamp, ZoneId,
 };
 
 /// A whole revision, before it is checked and compiled.
@@ -14,6 +17,8 @@ use model::{
 pub struct Source {
     /// Its number.
     pub revision: RevisionId,
+    /// Classes of members.
+    pub classes: Vec<Class>,
     /// Agencies and units.
     pub members: Vec<Member>,
     /// Their information systems.
@@ -22,16 +27,66 @@ pub struct Source {
     pub nodes: Vec<Node>,
     /// Registered purposes.
     pub purposes: Vec<Purpose>,
+    /// Network zones that calls come from.
+    pub zones: Vec<Zone>,
     /// Agreements between providers and consumers.
     pub agreements: Vec<Agreement>,
     /// What differs from the default for some services or methods.
     pub routes: Vec<RouteRule>,
+    /// Cedar policies over all agreements; `None` without any.
+    pub policies: Option<Arc<cedar::text::Files>>,
+    /// What local time is ahead of UTC, in minutes; policies ask for hours and weekdays in it.
+    pub utc_offset_minutes: i32,
     /// Certificates on the revocation lists.
     pub revoked: Vec<IssuerSerial>,
 }
 
-/// An agency or unit.
+/// What policies may ask of an object beside what the registry says anyway.
+pub type Attributes = BTreeMap<Box<str>, Datum>;
+
+/// A class of members, such as every commune.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Its identifier.
+    pub id: ClassId,
+    /// The name people know it by.
+    pub name: String,
+}
+
+/// A network zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// Its identifier.
+    pub id: ZoneId,
+    /// The name people know it by.
+    pub name: String,
+    /// The addresses in it. The longest prefix decides where several zones hold an address.
+    pub networks: Vec<Network>,
+}
+
+/// A block of addresses (CIDR, RFC 4632 and RFC 4291).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network {
+    /// Its first address.
+    pub address: IpAddr,
+    /// Bits that all its addresses share.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` is in the block. An IPv4 address is in no block of IPv6.
+    pub fn holds(&self, address: IpAddr) -> bool {
+        let differ = match (self.address, address) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+            (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+            _ => return false,
+        };
+        differ >= u32::from(self.prefix)
+    }
+}
+
+/// An agency or unit.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Member {
     /// Usually the agency code.
     pub id: MemberId,
@@ -39,10 +94,14 @@ pub struct Member {
     pub name: String,
     /// The unit above; `None` at the top of the tree.
     pub parent: Option<MemberId>,
+    /// The classes it belongs to, and with it the members below it.
+    pub classes: Vec<ClassId>,
+    /// What policies may ask of it.
+    pub attributes: Attributes,
 }
 
 /// A member's information system.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct System {
     /// Its identifier.
     pub id: SystemId,
@@ -52,10 +111,12 @@ pub struct System {
     pub member: MemberId,
     /// Its certificates; several while one is being renewed.
     pub certificates: Vec<CertificateDigest>,
+    /// What policies may ask of it.
+    pub attributes: Attributes,
 }
 
 /// A provider's database service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Its identifier.
     pub id: NodeId,
@@ -71,24 +132,30 @@ pub struct Node {
     pub authorities: Arc<[Vec<u8>]>,
     /// The name its certificate must bear, where it is not the endpoint's host.
     pub server_name: Option<String>,
+    /// What policies may ask of it.
+    pub attributes: Attributes,
 }
 
 /// A gRPC service of a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Service {
     /// Full name, `vn.population.v1.PopulationService`.
     pub name: String,
     /// Its methods; others are refused.
     pub methods: Vec<Method>,
+    /// What policies may ask of it.
+    pub attributes: Attributes,
 }
 
 /// A method of a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Method {
     /// The method's name.
     pub name: String,
     /// What it does to the provider's data.
     pub effect: Effect,
+    /// What policies may ask of it.
+    pub attributes: Attributes,
 }
 
 /// Where a node listens.
@@ -125,10 +192,12 @@ pub enum Consumer {
     Member(MemberId),
     /// One system.
     System(SystemId),
+    /// Every system of the members of the class and of the members below them.
+    Class(ClassId),
 }
 
 /// How the agreement came about (Decree 194/2025/NĐ-CP).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Sharing by default between state agencies.
     ByDefault,
@@ -183,12 +252,35 @@ pub struct Agreement {
     pub valid_until: Timestamp,
     /// Where it stands.
     pub state: State,
+    /// The fields it covers.
+    pub fields: Fields,
     /// Bounds on the calls under it, all systems together. Every one must hold.
     pub quota: Vec<Quota>,
+    /// Bounds on the persons a system may ask about; `None` without any.
+    pub subjects: Option<SubjectBudget>,
+}
+
+/// The fields that an agreement covers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Fields {
+    /// Whatever the provider answers.
+    #[default]
+    All,
+    /// These, by path or by class. An obligation: nothing else may reach the consumer.
+    Named(Vec<String>),
+}
+
+/// At most so many different persons, for each system. At least one of the two is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SubjectBudget {
+    /// In an hour.
+    pub hour_max: Option<u32>,
+    /// In a day.
+    pub day_max: Option<u32>,
 }
 
 /// At most `calls` in `period` on average, at most `burst` at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
     /// Calls per period. At least one.
     pub calls: u32,
@@ -198,8 +290,9 @@ pub struct Quota {
     pub burst: u32,
 }
 
-/// What differs from the default for a service, or for one of its methods.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What differs from the default for a service, or for one of its methods. What a rule for a
+/// method leaves open is as the rule for its service says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteRule {
     /// The service.
     pub service: String,
@@ -209,4 +302,57 @@ pub struct RouteRule {
     pub deadline_max: Option<Duration>,
     /// Whether the caller's `authorization` is passed on to the node; `None` leaves it as it is.
     pub pass_authorization: Option<bool>,
+    /// How often a query that failed before any answer may be sent again.
+    pub retries_max: Option<u8>,
+    /// Most bytes of a request, all its messages together.
+    pub request_bytes_max: Option<u64>,
+    /// Most bytes of an answer, all its messages together.
+    pub answer_bytes_max: Option<u64>,
+    /// Where calls go that do not go to the authoritative node: the first that fits.
+    pub splits: Vec<Split>,
+    /// Where a copy of the queries goes.
+    pub shadow: Option<Shadow>,
+}
+
+/// Calls that go to another node than the authoritative one. All conditions given must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The node.
+    pub node: NodeId,
+    /// Calls of the systems of this member and of the members below it.
+    pub member: Option<MemberId>,
+    /// Calls that come from this zone.
+    pub zone: Option<ZoneId>,
+    /// Calls with this metadata key and value.
+    pub header: Option<(String, String)>,
+    /// This share of the calls that the other conditions leave.
+    pub share: Option<Share>,
+}
+
+/// A copy of queries, whose answers are compared and dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// The node that gets the copies.
+    pub node: NodeId,
+    /// The share of the queries that are copied.
+    pub share: Share,
+}
+
+/// A share of calls, in hundredths of a percent: 0 to 10,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(u16);
+
+impl Share {
+    /// All calls.
+    pub const ALL: Self = Self(10_000);
+
+    /// So many hundredths of a percent; `None` beyond all calls.
+    pub fn from_hundredths(hundredths: u16) -> Option<Self> {
+        (hundredths <= Self::ALL.0).then_some(Self(hundredths))
+    }
+
+    /// The share in hundredths of a percent.
+    pub fn hundredths(self) -> u16 {
+        self.0
+    }
 }

@@ -4,119 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(missing_docs, unreachable_pub)]
 
+mod support;
+
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use model::{
-    Certificate, CertificateDigest, Effect, IssuerSerial, Language, MethodPath, RevisionId, Terms,
-    Timestamp,
-};
-use policy::source::{
-    Agreement, Consumer, Endpoint, Member, Method, Methods, Mode, Node, Purpose, Quota, RouteRule,
-    Service, State, System,
-};
+use model::{Effect, MethodPath, Terms, Timestamp};
+use policy::source::{Agreement, Consumer, Methods, Node, Quota, RouteRule, State};
 use policy::{Snapshot, Source};
 
-const SERVICE: &str = "vn.population.v1.PopulationService";
-const NOW: Timestamp = Timestamp::from_secs(1_795_000_000); // 2026-11-18
-
-fn member(id: &str, parent: Option<&str>) -> Member {
-    let parent = parent.map(|id| id.parse().unwrap());
-    Member { id: id.parse().unwrap(), name: id.into(), parent }
-}
-
-fn system(id: &str, member: &str, certificate: u8) -> System {
-    System {
-        id: id.parse().unwrap(),
-        name: id.into(),
-        member: member.parse().unwrap(),
-        certificates: vec![CertificateDigest([certificate; 32])],
-    }
-}
-
-fn agreement(id: &str, consumer: Consumer) -> Agreement {
-    Agreement {
-        id: id.parse().unwrap(),
-        consumer,
-        node: "population".parse().unwrap(),
-        service: SERVICE.into(),
-        methods: Methods::Named(vec!["VerifyPerson".into()]),
-        purposes: vec!["residence".parse().unwrap()],
-        legal_basis: "Nghị định 278/2025/NĐ-CP".into(),
-        mode: Mode::ByDefault,
-        valid_from: Timestamp::from_secs(1_767_000_000),
-        valid_until: Timestamp::from_secs(1_830_000_000),
-        state: State::Active,
-        quota: Vec::new(),
-    }
-}
-
-fn of_member(id: &str) -> Consumer {
-    Consumer::Member(id.parse().unwrap())
-}
-
-/// Province H26 with commune H26.12, a system in each; the population node of G01.
-fn source(agreements: Vec<Agreement>) -> Source {
-    let method = |name: &str, effect| Method { name: name.into(), effect };
-    Source {
-        revision: RevisionId(7),
-        members: vec![member("H26", None), member("H26.12", Some("H26")), member("G01", None)],
-        systems: vec![system("province", "H26", 1), system("commune", "H26.12", 2)],
-        nodes: vec![Node {
-            id: "population".parse().unwrap(),
-            name: "CSDL quốc gia về dân cư".into(),
-            provider: "G01".parse().unwrap(),
-            services: vec![Service {
-                name: SERVICE.into(),
-                methods: vec![
-                    method("VerifyPerson", Effect::Query),
-                    method("Correct", Effect::Update),
-                ],
-            }],
-            endpoints: vec![Endpoint { host: "127.0.0.1".into(), port: 50051 }],
-            authorities: Vec::new().into(),
-            server_name: None,
-        }],
-        purposes: ["residence", "statistics", "benefits"]
-            .map(|code| Purpose { code: code.parse().unwrap(), name: code.into() })
-            .into(),
-        agreements,
-        routes: Vec::new(),
-        revoked: vec![serial(9)],
-    }
-}
-
-fn serial(number: u8) -> IssuerSerial {
-    IssuerSerial { issuer: b"authority".as_slice().into(), serial: [number].into() }
-}
-
-fn certificate(number: u8) -> Certificate {
-    Certificate {
-        digest: CertificateDigest([number; 32]),
-        serial: serial(number),
-        not_before: Timestamp::from_secs(0),
-        not_after: Timestamp::from_secs(1_900_000_000),
-    }
-}
-
-fn purpose(code: &str) -> Terms {
-    Terms { purpose: Some(code.parse().unwrap()), ..Terms::default() }
-}
-
-fn decide(source: Source, who: u8, method: &str, terms: &Terms, now: Timestamp) -> String {
-    let snapshot = Snapshot::compile(source).unwrap();
-    let path = format!("/{SERVICE}/{method}");
-    let decided = snapshot.identify(&certificate(who), now).and_then(|caller| {
-        let route = snapshot.route(MethodPath::parse(&path).unwrap())?;
-        snapshot.decide(&caller, &route, terms, now)
-    });
-    match decided {
-        Ok(decision) => format!("allow {} for {}", decision.agreement.id, decision.purpose),
-        Err(refusal) => {
-            format!("{}: {}", refusal.reason().name(), refusal.message(Language::English))
-        }
-    }
-}
+use support::{NOW, SERVICE, agreement, decide, member, of_member, purpose, source, system};
 
 fn check(agreements: Vec<Agreement>, terms: &Terms, expected: Expect) {
     expected.assert_eq(&decide(source(agreements), 2, "VerifyPerson", terms, NOW));
@@ -311,13 +208,15 @@ fn route_rules_change_what_they_name() {
         method: method.map(str::to_owned),
         deadline_max: Some(Duration::from_secs(secs)),
         pass_authorization: method.map(|_| true),
+        ..RouteRule::default()
     };
     let rules = vec![rule(None, 30), rule(Some("Correct"), 60)];
     let snapshot = Snapshot::compile(Source { routes: rules, ..source(vec![]) }).unwrap();
     let route = |method: &str| {
         let path = format!("/{SERVICE}/{method}");
         let route = snapshot.route(MethodPath::parse(&path).unwrap()).unwrap();
-        (route.deadline_max.unwrap().as_secs(), route.pass_authorization, route.effect)
+        let limits = route.limits;
+        (limits.deadline_max.unwrap().as_secs(), limits.pass_authorization, route.effect)
     };
     assert_eq!(route("VerifyPerson"), (30, false, Effect::Query));
     assert_eq!(route("Correct"), (60, true, Effect::Update));

@@ -1,0 +1,156 @@
+//! From source to snapshot: every reference resolved, every problem found in one pass.
+
+mod agreements;
+mod guards;
+mod nearest;
+mod nodes;
+mod registry;
+mod routes;
+
+use std::sync::Arc;
+
+use model::{AgreementId, RevisionId};
+
+use crate::problem::{Problem, Subject};
+use crate::registry::{Ix, Registry, Table};
+use crate::snapshot::Snapshot;
+use crate::source::{Agreement, Source};
+
+pub use nearest::nearest;
+
+/// Problems that get a hint. Each hint compares the word with every known one.
+const HINTED_PROBLEMS_MAX: usize = 100;
+
+/// What happens to an agreement from one revision to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is added, or takes the place of the one with its id.
+    Put(Agreement),
+    /// It is taken out.
+    Remove(AgreementId),
+}
+
+impl Snapshot {
+    /// Compiles `source`.
+    ///
+    /// # Errors
+    ///
+    /// Returns every problem found, not only the first.
+    pub fn compile(source: Source) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let mut registry = Registry::default();
+        registry::classes(&mut registry, &mut problems, source.classes);
+        registry::members(&mut registry, &mut problems, source.members);
+        registry::systems(&mut registry, &mut problems, source.systems);
+        registry::purposes(&mut registry, &mut problems, source.purposes);
+        registry::zones(&mut registry, &mut problems, source.zones);
+        nodes::compile(&mut registry, &mut problems, source.nodes);
+        routes::compile(&mut registry, &mut problems, &source.routes);
+        let policies = source.policies.as_deref();
+        let guards = guards::compile(&registry, &mut problems, policies, source.utc_offset_minutes);
+        let agreements = agreements::compile(&registry, &mut problems, source.agreements);
+        match (problems.found.is_empty(), agreements) {
+            (true, Some(agreements)) => Ok(Self {
+                revision: source.revision,
+                registry: Arc::new(registry),
+                agreements,
+                notes: guards.as_ref().map(guards::notes).unwrap_or_default().into(),
+                guards: guards.map(Arc::new),
+                revoked: Arc::new(source.revoked.into_iter().collect()),
+            }),
+            _ => Err(problems.found),
+        }
+    }
+
+    /// The next revision, which differs in some agreements alone and shares all else with this
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// Returns every problem found; a removed agreement that does not exist is one.
+    pub fn amend(&self, revision: RevisionId, changes: Vec<Change>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let mut agreements = self.agreements.clone();
+        agreements::amend(&self.registry, &mut agreements, &mut problems, changes);
+        match problems.found.is_empty() {
+            true => Ok(Self {
+                revision,
+                registry: self.registry.clone(),
+                agreements,
+                guards: self.guards.clone(),
+                revoked: self.revoked.clone(),
+                notes: self.notes.clone(),
+            }),
+            false => Err(problems.found),
+        }
+    }
+}
+
+/// What was found wrong so far.
+#[derive(Default)]
+struct Problems {
+    found: Vec<Problem>,
+}
+
+impl Problems {
+    fn add(&mut self, subject: &Subject, field: &str, found: impl Into<String>, expected: &str) {
+        self.found.push(Problem {
+            subject: subject.clone(),
+            field: field.to_owned(),
+            found: found.into(),
+            expected: expected.to_owned(),
+            hint: None,
+        });
+    }
+
+    /// A reference to what is not registered, with what may have been meant, for as long as
+    /// looking it up is worth the time.
+    fn unknown<W: AsRef<str>>(
+        &mut self,
+        subject: &Subject,
+        field: &str,
+        id: &str,
+        kind: &str,
+        known: impl Iterator<Item = W>,
+    ) {
+        let hinted = self.found.len() < HINTED_PROBLEMS_MAX;
+        let near = hinted.then(|| nearest(id, known)).flatten();
+        self.found.push(Problem {
+            subject: subject.clone(),
+            field: field.to_owned(),
+            found: format!("`{id}`"),
+            expected: format!("a registered {kind}"),
+            hint: near.map(|near| format!("did you mean `{near}`?")),
+        });
+    }
+}
+
+/// Looks an object up by its id, or reports that it is not registered.
+fn resolve(
+    problems: &mut Problems,
+    table: &Table<Box<str>, Ix>,
+    subject: &Subject,
+    field: &str,
+    id: &str,
+    kind: &str,
+) -> Option<Ix> {
+    let found = table.get(id).copied();
+    if found.is_none() {
+        problems.unknown(subject, field, id, kind, table.keys());
+    }
+    found
+}
+
+/// Gives an object its number under its name, or reports that the name is taken.
+fn enroll(
+    problems: &mut Problems,
+    table: &mut Table<Box<str>, Ix>,
+    subject: &Subject,
+    id: &str,
+    ix: Ix,
+) {
+    if table.insert(id.into(), ix).is_some() {
+        let expected = format!("one {} with this id", subject.kind());
+        problems.add(subject, "id", "a second one", &expected);
+    }
+}

@@ -1,0 +1,59 @@
+//! Compiles nodes, their services and methods.
+
+use crate::compile::{Problems, enroll, resolve};
+use crate::problem::Subject;
+use crate::registry::{Ix, MethodRow, Registry, ServiceRow, count};
+use crate::routes::Rules;
+use crate::source::{Node, Service};
+
+pub(super) fn compile(registry: &mut Registry, problems: &mut Problems, nodes: Vec<Node>) {
+    for (node, ix) in nodes.into_iter().zip(0..) {
+        let subject = Subject::Node(node.id.to_string());
+        enroll(problems, &mut registry.names.nodes, &subject, node.id.as_str(), ix);
+        let (members, provider) = (&registry.names.members, node.provider.as_str());
+        resolve(problems, members, &subject, "provider", provider, "member");
+        if node.endpoints.is_empty() {
+            problems.add(&subject, "endpoints", "none", "at least one `host:port`");
+        }
+        for (service, n) in node.services.iter().zip(0..) {
+            let field = format!("services[{n}]");
+            compile_service(registry, problems, &subject, &field, service, ix);
+        }
+        registry.nodes.push(node);
+    }
+}
+
+fn compile_service(
+    registry: &mut Registry,
+    problems: &mut Problems,
+    subject: &Subject,
+    field: &str,
+    service: &Service,
+    node: Ix,
+) {
+    if registry.names.services.contains_key(&*service.name) {
+        let found = format!("`{}`, which another node offers already", service.name);
+        problems.add(subject, field, found, "a service with one authoritative node");
+        return;
+    }
+    let service_ix = count(&registry.services);
+    registry.names.services.insert(service.name.as_str().into(), service_ix);
+    let first = count(&registry.methods);
+    for method in &service.methods {
+        let path: Box<str> = format!("/{}/{}", service.name, method.name).into();
+        let ix = count(&registry.methods);
+        if registry.names.paths.insert(path.clone(), ix).is_some() {
+            let found = format!("method `{}` a second time", method.name);
+            problems.add(subject, field, found, "each method once");
+        }
+        registry.methods.push(MethodRow {
+            path,
+            service: service_ix,
+            node,
+            effect: method.effect,
+            rules: Rules::default(),
+        });
+    }
+    let methods = (first, count(&registry.methods));
+    registry.services.push(ServiceRow { name: service.name.as_str().into(), node, methods });
+}
