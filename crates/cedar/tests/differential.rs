@@ -24,7 +24,6 @@ fn run(seeds: std::ops::Range<u64>, size: Option<Size>, validate: bool) -> Mix {
             panic!("{told}");
         }
     }
-    println!("{mix}");
     mix
 }
 
