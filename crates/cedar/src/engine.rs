@@ -1,19 +1,36 @@
-//! The engine.
+//! The engine: policies and entities compiled together, and how it decides.
 
-use cedar_policy::{Entities, PolicySet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::{Entity, EntityRef, Key, Request};
+use cedar_policy::pst;
+use cedar_policy::{Entities, Policy, PolicySet};
 
-/// Which policy of an engine.
+use crate::eval::{Run, Scratch};
+use crate::index::{Entry, Filed, Index, Leaf, build};
+use crate::lower::{Lowering, Slots};
+use crate::names::{Names, Naming, number};
+use crate::program::{Program, Scope, Span, Test, Truth};
+use crate::reference::{Reference, entities_of};
+use crate::store::{Stored, keep};
+use crate::value::{Held, Record, RecordForm};
+use crate::{ConvertError, Entity, EntityRef, Key, Request};
+
+/// How many policies an engine may have.
+pub const POLICIES_MAX: usize = 65_536;
+/// How many entities an engine may have.
+pub const ENTITIES_MAX: usize = 1 << 24;
+
+/// Which policy of an engine; they are numbered in the order of their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyIx(pub u32);
 
-/// What a policy says about the requests it applies to.
+/// What a policy does with the requests it applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Permit.
+    /// It permits them.
     Permit,
-    /// Forbid.
+    /// It forbids them.
     Forbid,
 }
 
@@ -27,7 +44,7 @@ pub enum Decision {
 }
 
 /// Where a policy stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Name of the file.
     pub file: Box<str>,
@@ -42,91 +59,350 @@ pub struct PolicyInfo {
     pub id: Box<str>,
     /// Its effect.
     pub effect: Effect,
-    /// Its annotations, by name.
-    pub annotations: Vec<(Box<str>, Box<str>)>,
-    /// Its text.
-    pub text: Box<str>,
-    /// Where it stands.
+    /// Its annotations by name.
+    pub annotations: BTreeMap<Box<str>, Box<str>>,
+    /// Its text; that of the template if it is linked to one.
+    pub text: Arc<str>,
+    /// Where it stands, see [`Engine::with_places`].
     pub place: Option<Place>,
 }
 
 /// Policies or entities that make no engine.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CompileError(String);
+pub enum CompileError {
+    /// An entity that is given twice.
+    #[error("entity `{entity}` is given more than once")]
+    Duplicate {
+        /// Which.
+        entity: String,
+    },
+    /// An entity that is in itself.
+    #[error("entity `{entity}` is in itself through its parents")]
+    Cycle {
+        /// Which.
+        entity: String,
+    },
+    /// More than an engine takes.
+    #[error("too many {what}, expected at most {max}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        max: usize,
+    },
+    /// A value that has no equal here or in the reference.
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
+}
 
-/// Compiled policies and entities.
+/// Compiled policies and entities. Immutable: to change either, compile another.
 #[derive(Debug)]
-pub struct Engine {}
+pub struct Engine {
+    pub(crate) names: Names,
+    pub(crate) store: Vec<Stored>,
+    pub(crate) program: Program,
+    index: Index,
+    policies: Vec<PolicyInfo>,
+    uncompiled: Vec<(PolicyIx, Box<str>)>,
+    reference: Option<Reference>,
+}
 
 impl Engine {
-    /// Compile.
+    /// Compiles policies and entities.
+    ///
+    /// `keys` are names of context attributes that the caller will supply even if no policy
+    /// mentions them, so that [`Engine::key`] knows them.
+    ///
+    /// ```
+    /// let policies = "permit(principal, action, resource);".parse()?;
+    /// let engine = cedar::Engine::compile(&policies, Vec::new(), &["purpose"])?;
+    /// assert!(engine.key("purpose").is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn compile(
-        _policies: &PolicySet,
-        _entities: Vec<Entity>,
-        _keys: &[&str],
+        policies: &PolicySet,
+        entities: Vec<Entity>,
+        keys: &[&str],
     ) -> Result<Engine, CompileError> {
-        todo!()
+        within("policies", policies.num_of_policies(), POLICIES_MAX)?;
+        within("entities", entities.len(), ENTITIES_MAX)?;
+        let mut names = Names::default();
+        let mut naming = Naming { base: None, own: &mut names };
+        for key in keys {
+            naming.key(key);
+        }
+        let store = keep(&entities, &mut naming)?;
+        let mut lowering = Lowering { naming, program: Program::default() };
+        let mut sorted: Vec<&Policy> = policies.policies().collect();
+        sorted.sort_by(|a, b| a.id().cmp(b.id()));
+        let mut infos = Vec::with_capacity(sorted.len());
+        let (mut filed, mut left, mut uncompiled) = (Vec::new(), Vec::new(), Vec::new());
+        let mut texts = BTreeMap::new();
+        for (ix, policy) in sorted.into_iter().enumerate() {
+            let ix = number(ix);
+            let info = info(policy, policies, &mut texts);
+            let (scope, tests) = match lower(policy, &mut lowering) {
+                Ok(done) => done,
+                Err(reason) => {
+                    let test = Test::Reference(number(left.len()));
+                    left.push(policy.clone());
+                    uncompiled.push((PolicyIx(ix), reason.into()));
+                    let tests = lowering.place_tests(vec![test]);
+                    (Reference::scope(policy, &mut lowering.naming), tests)
+                }
+            };
+            filed.push(Filed { policy: ix, permits: info.effect == Effect::Permit, scope, tests });
+            infos.push(info);
+        }
+        let Lowering { program, .. } = lowering;
+        let index = build(&filed, &program, &store, &names.uids, names.kinds.len());
+        let reference = if left.is_empty() { None } else { Some(Reference::new(left, &entities)?) };
+        Ok(Engine { names, store, program, index, policies: infos, uncompiled, reference })
     }
 
-    /// Compile with entities of the reference.
+    /// Compiles policies with entities as `cedar-policy` has them.
     pub fn from_reference(
-        _policies: &PolicySet,
-        _entities: &Entities,
+        policies: &PolicySet,
+        entities: &Entities,
     ) -> Result<Engine, CompileError> {
-        todo!()
+        Engine::compile(policies, entities_of(entities)?, &[])
     }
 
-    /// An interned entity.
-    pub fn entity(&self, _kind: &str, _id: &str) -> Option<EntityRef> {
-        todo!()
+    /// The engine with where its policies stand, by their ids.
+    #[must_use]
+    pub fn with_places(mut self, places: &BTreeMap<Box<str>, Place>) -> Engine {
+        for policy in &mut self.policies {
+            policy.place = places.get(&policy.id).cloned();
+        }
+        self
     }
 
-    /// An interned attribute name.
-    pub fn key(&self, _name: &str) -> Option<Key> {
-        todo!()
+    /// The number of an entity that is among the entities or mentioned in a policy.
+    pub fn entity(&self, kind: &str, id: &str) -> Option<EntityRef> {
+        self.names.entity(kind, id)
     }
 
-    /// Decide.
-    pub fn decide(&self, _request: &Request<'_>, _workspace: &mut Workspace) -> Decision {
-        todo!()
+    /// The number of an attribute name that occurs in policies, entities or the keys given.
+    pub fn key(&self, name: &str) -> Option<Key> {
+        self.names.keys.find(name).map(Key)
     }
 
-    /// A policy.
-    pub fn policy(&self, _ix: PolicyIx) -> &PolicyInfo {
-        todo!()
+    /// Whether all policies together allow the request. The workspace then has the policies
+    /// that determined it and those that erred. Allocates nothing once the workspace is warm,
+    /// unless one of the [`Engine::uncompiled`] policies has to be asked.
+    pub fn decide(&self, request: &Request<'_>, workspace: &mut Workspace) -> Decision {
+        let Workspace { places, permits, forbids, erring, scratch, denied } = workspace;
+        permits.clear();
+        forbids.clear();
+        erring.clear();
+        self.mark(request.context, places, true);
+        let scratch = std::mem::take(scratch);
+        let mut run = Run { engine: self, request: *request, places, scratch };
+        let mut file = |entry: &Entry, truth| {
+            let list = match truth {
+                Truth::True if entry.permits => &mut *permits,
+                Truth::True => &mut *forbids,
+                Truth::Error => &mut *erring,
+                Truth::False => return,
+            };
+            list.push(PolicyIx(entry.policy));
+        };
+        let Request { principal, action, resource, .. } = *request;
+        self.index.visit([principal, action, resource], |leaf| {
+            self.visit(leaf, &mut run, &mut file);
+        });
+        workspace.scratch = run.scratch.renewed();
+        self.mark(request.context, &mut workspace.places, false);
+        for list in [&mut workspace.permits, &mut workspace.forbids, &mut workspace.erring] {
+            if list.len() > 1 {
+                list.sort_unstable();
+                // A policy may stand in several leaves that fit.
+                list.dedup();
+            }
+        }
+        *denied = !workspace.forbids.is_empty();
+        match workspace.permits.is_empty() || workspace.denied {
+            true => Decision::Deny,
+            false => Decision::Allow,
+        }
     }
 
-    /// All policies.
+    fn visit(&self, leaf: &Leaf, run: &mut Run<'_, '_>, file: &mut impl FnMut(&Entry, Truth)) {
+        let Request { principal, resource, .. } = run.request;
+        for entry in self.index.plain(leaf) {
+            if entry.fits(principal, resource) {
+                file(entry, run.all(entry.tests));
+            }
+        }
+        for wide in self.index.wides(leaf) {
+            match run.load(wide.path) {
+                Some(value) => {
+                    for entry in self.index.under(wide, value, &self.program) {
+                        if entry.fits(principal, resource) {
+                            file(entry, run.all(entry.tests));
+                        }
+                    }
+                }
+                None if wide.guarded => {}
+                None => {
+                    for entry in self.index.all(wide) {
+                        if entry.fits(principal, resource) {
+                            file(entry, Truth::Error);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes for each key where the context has it, or forgets it again.
+    fn mark(&self, context: Record<'_>, places: &mut Vec<u32>, present: bool) {
+        let keys = self.names.keys.len() as usize;
+        if places.len() < keys {
+            places.resize(keys, 0);
+        }
+        let mut set = |place: usize, key: Key| {
+            if let Some(slot) = places.get_mut(key.0 as usize) {
+                *slot = if present { number(place) + 1 } else { 0 };
+            }
+        };
+        match context.0 {
+            RecordForm::Held(all) => all.iter().enumerate().for_each(|(ix, it)| set(ix, it.0)),
+            RecordForm::Given(all) => all.iter().enumerate().for_each(|(ix, it)| set(ix, it.0)),
+            RecordForm::Scratch(..) => {}
+        }
+    }
+
+    /// What is known of a policy.
+    ///
+    /// # Panics
+    ///
+    /// Never for numbers that this engine gave out.
+    #[expect(clippy::indexing_slicing, reason = "numbers come from this engine")]
+    pub fn policy(&self, ix: PolicyIx) -> &PolicyInfo {
+        &self.policies[ix.0 as usize]
+    }
+
+    /// All policies, in the order of their ids.
     pub fn policies(&self) -> impl Iterator<Item = (PolicyIx, &PolicyInfo)> {
-        std::iter::empty()
+        (0..).map(PolicyIx).zip(&self.policies)
     }
 
-    /// Policies left to the reference evaluator, and why.
+    /// Policies that are left to the evaluator of `cedar-policy`, and why.
     pub fn uncompiled(&self) -> impl Iterator<Item = (PolicyIx, &str)> {
-        std::iter::empty()
+        self.uncompiled.iter().map(|(ix, reason)| (*ix, &**reason))
     }
 
-    /// Estimate of the heap held.
+    /// About how much memory the engine holds, without what the reference holds for policies
+    /// that are left to it.
     pub fn memory_bytes(&self) -> usize {
-        todo!()
+        let store = self.store.iter().map(|stored| {
+            let attributes = stored.attributes.iter().map(|(_, held)| 8 + held_bytes(held));
+            let tags = stored.tags.iter().map(|(name, held)| 16 + name.len() + held_bytes(held));
+            size_of::<Stored>()
+                + stored.ancestors.len() * 4
+                + attributes.sum::<usize>()
+                + tags.sum::<usize>()
+        });
+        let infos = self.policies.iter().map(|info| {
+            size_of::<PolicyInfo>() + info.id.len() + info.text.len() + info.annotations.len() * 64
+        });
+        let program = self.program.tests.len() * size_of::<Test>()
+            + self.program.nodes.len() * 16
+            + self.program.constants.iter().map(held_bytes).sum::<usize>();
+        store.sum::<usize>()
+            + infos.sum::<usize>()
+            + program
+            + self.names.heap_bytes()
+            + self.index.heap_bytes()
+    }
+
+    pub(crate) fn ask_reference(&self, ix: u32, request: &Request<'_>) -> Truth {
+        match &self.reference {
+            Some(reference) => reference.ask(ix, request, &self.names),
+            None => Truth::Error,
+        }
     }
 }
 
-/// What a decision needs and leaves.
+fn within(what: &'static str, count: usize, max: usize) -> Result<(), CompileError> {
+    if count > max { Err(CompileError::TooMany { what, max }) } else { Ok(()) }
+}
+
+fn held_bytes(held: &Held) -> usize {
+    let inner = match held {
+        Held::Str(it) => it.len(),
+        Held::Set(it) => it.iter().map(held_bytes).sum(),
+        Held::Record(it) => it.iter().map(|(_, held)| 8 + held_bytes(held)).sum(),
+        _ => 0,
+    };
+    size_of::<Held>() + inner
+}
+
+fn info(
+    policy: &Policy,
+    policies: &PolicySet,
+    texts: &mut BTreeMap<String, Arc<str>>,
+) -> PolicyInfo {
+    let text = match policy.template_id() {
+        // One text for all policies that are linked to the template.
+        Some(id) => {
+            let template = || policies.template(id).map(|it| it.to_cedar()).unwrap_or_default();
+            texts.entry(id.to_string()).or_insert_with(|| template().into()).clone()
+        }
+        None => policy.to_string().into(),
+    };
+    PolicyInfo {
+        id: policy.id().to_string().into(),
+        effect: match policy.effect() {
+            cedar_policy::Effect::Permit => Effect::Permit,
+            cedar_policy::Effect::Forbid => Effect::Forbid,
+        },
+        annotations: policy.annotations().map(|(name, it)| (name.into(), it.into())).collect(),
+        text,
+        place: None,
+    }
+}
+
+fn lower(policy: &Policy, lowering: &mut Lowering<'_>) -> Result<(Scope, Span), String> {
+    // A policy that came from text would be parsed again; its tree is at hand already.
+    let tree: Policy = policy.as_ref().clone().into();
+    let tree = tree.to_pst().map_err(|error| format!("it has no syntax tree: {error}"))?;
+    let (fixed, slots);
+    match &tree {
+        pst::Policy::Static(it) => (fixed, slots) = (it.clone(), Slots::new()),
+        pst::Policy::Linked(it) => {
+            let error = |error| format!("its template cannot be filled: {error}");
+            (fixed, slots) = (it.into_static_policy().map_err(error)?, it.values().clone());
+        }
+    }
+    let body = fixed.body();
+    let scope = lowering.scope(&body.principal, &body.action, &body.resource)?;
+    let tests = lowering.condition(body.clauses(), &slots)?;
+    Ok((scope, lowering.place_tests(tests)))
+}
+
+/// What a decision needs and leaves behind; kept from one to the next, it spares allocations.
+///
+/// Any engine may use it. What it holds is of the last decision.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    determining: Vec<PolicyIx>,
+    places: Vec<u32>,
+    permits: Vec<PolicyIx>,
+    forbids: Vec<PolicyIx>,
     erring: Vec<PolicyIx>,
+    scratch: Scratch<'static>,
+    denied: bool,
 }
 
 impl Workspace {
-    /// Determining policies, sorted.
+    /// The policies that determined the decision, sorted: those that forbid if there are any,
+    /// else those that permit.
     pub fn determining(&self) -> &[PolicyIx] {
-        &self.determining
+        if self.denied { &self.forbids } else { &self.permits }
     }
 
-    /// Policies that erred, sorted.
+    /// The policies that erred, sorted. They took no part in the decision.
     pub fn erring(&self) -> &[PolicyIx] {
         &self.erring
     }

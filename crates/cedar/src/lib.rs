@@ -25,8 +25,15 @@ pub mod authorize;
 mod data;
 mod decimal;
 mod engine;
+mod eval;
+mod index;
 mod ip;
+mod lower;
+mod names;
+mod program;
+mod reference;
 mod request;
+mod store;
 pub mod text;
 mod time;
 mod value;
@@ -34,7 +41,8 @@ mod value;
 pub use data::{Datum, Entity, Uid, UidError};
 pub use decimal::Decimal;
 pub use engine::{
-    CompileError, Decision, Effect, Engine, Place, PolicyInfo, PolicyIx, Workspace,
+    CompileError, Decision, ENTITIES_MAX, Effect, Engine, POLICIES_MAX, Place, PolicyInfo,
+    PolicyIx, Workspace,
 };
 pub use ip::IpNet;
 pub use request::{ConvertError, Prepared, Request};

@@ -62,7 +62,7 @@ pub(crate) enum SetForm<'a> {
     Held(&'a [Held]),
     Given(&'a [Value<'a>]),
     /// A range of the workspace's scratch.
-    Scratch(u32, u32),
+    Scratch(usize, usize),
 }
 
 /// The attributes of a record.
@@ -75,7 +75,18 @@ pub(crate) enum RecordForm<'a> {
     Held(&'a [(Key, Held)]),
     Given(&'a [(Key, Value<'a>)]),
     /// A range of the workspace's scratch.
-    Scratch(u32, u32),
+    Scratch(usize, usize),
+}
+
+impl<'a> Record<'a> {
+    /// The value at a position.
+    pub(crate) fn at(&self, place: usize) -> Option<Value<'a>> {
+        match self.0 {
+            RecordForm::Held(attributes) => attributes.get(place).map(|(_, held)| held.view()),
+            RecordForm::Given(attributes) => attributes.get(place).map(|(_, value)| *value),
+            RecordForm::Scratch(..) => None,
+        }
+    }
 }
 
 /// A value that owns what it is made of, with every name by number.

@@ -1,0 +1,564 @@
+//! Runs programs: three-valued tests, and nodes that have a value or fail.
+//!
+//! Recursion is as deep as conditions nest, which lowering bounds. Nothing is allocated except in
+//! the scratch, which the workspace keeps from one request to the next.
+
+use crate::engine::Engine;
+use crate::program::{
+    Arithmetic, Comparison, Extension, IpTest, Node, NodeIx, Path, SetTest, Span, Test, Truth,
+    Variable,
+};
+use crate::request::Request;
+use crate::store::{Stored, find};
+use crate::time::{DAY_MS, parse_datetime, parse_duration};
+use crate::value::{Held, Key, Record, RecordForm, Set, SetForm, Value};
+use crate::{Decimal, EntityRef, IpNet};
+
+/// One request at work.
+pub(crate) struct Run<'a, 'w> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) request: Request<'a>,
+    /// For each key of the engine, where the context has it, from 1; or 0.
+    pub(crate) places: &'w [u32],
+    pub(crate) scratch: Scratch<'a>,
+}
+
+/// Sets and records that conditions make on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch<'a> {
+    members: Vec<Value<'a>>,
+    attributes: Vec<(Key, Value<'a>)>,
+    pending: Vec<Value<'a>>,
+}
+
+impl<'a> Scratch<'a> {
+    fn clear(&mut self) {
+        self.members.clear();
+        self.attributes.clear();
+        self.pending.clear();
+    }
+
+    /// The same memory, for values of another lifetime; it is empty.
+    pub(crate) fn renewed<'b>(mut self) -> Scratch<'b> {
+        self.clear();
+        // Collecting a vector's own iterator keeps its allocation.
+        Scratch {
+            members: self.members.into_iter().filter_map(|_| None).collect(),
+            attributes: self.attributes.into_iter().filter_map(|_| None).collect(),
+            pending: self.pending.into_iter().filter_map(|_| None).collect(),
+        }
+    }
+}
+
+impl<'a> Run<'a, '_> {
+    /// Whether all tests hold: the first that does not decides.
+    pub(crate) fn all(&mut self, tests: Span) -> Truth {
+        let engine = self.engine;
+        for test in tests.of(&engine.program.tests) {
+            let truth = self.test(*test);
+            if truth != Truth::True {
+                self.scratch.clear();
+                return truth;
+            }
+        }
+        self.scratch.clear();
+        Truth::True
+    }
+
+    fn test(&mut self, test: Test) -> Truth {
+        match test {
+            Test::PathTrue(path) => match self.load(path) {
+                Some(Value::Bool(it)) => it.into(),
+                _ => Truth::Error,
+            },
+            Test::PathHas(path) => self.has(path).into(),
+            Test::PathEqual(path, constant) => match (self.load(path), self.constant(constant)) {
+                (Some(value), Some(constant)) => self.is_constant(value, constant).into(),
+                _ => Truth::Error,
+            },
+            Test::PathCompare(path, how, ix) => {
+                self.with(path, ix, |_, value, constant| compare(how, value, constant.view()))
+            }
+            Test::PathIn(path, ix) => {
+                self.with(path, ix, |run, value, constant| run.is_in(value, constant.view()))
+            }
+            Test::PathLike(path, pattern) => {
+                let value = self.load(path);
+                self.like(value, pattern)
+            }
+            Test::PathAmong(path, ix) => {
+                self.with(path, ix, |run, value, set| run.contains(set.view(), value))
+            }
+            Test::PathContains(path, ix) => {
+                self.with(path, ix, |run, set, constant| run.contains(set, constant.view()))
+            }
+            _ => self.rare(test),
+        }
+    }
+
+    fn rare(&mut self, test: Test) -> Truth {
+        let engine = self.engine;
+        match test {
+            Test::Always(truth) => truth,
+            Test::Reference(ix) => engine.ask_reference(ix, &self.request),
+            Test::All(span) => self.first(span, Truth::True),
+            Test::Any(span) => self.first(span, Truth::False),
+            Test::Not(ix) => match self.test_at(ix) {
+                Truth::True => Truth::False,
+                Truth::False => Truth::True,
+                Truth::Error => Truth::Error,
+            },
+            Test::If(ix) => match self.test_at(ix) {
+                Truth::True => self.test_at(ix + 1),
+                Truth::False => self.test_at(ix + 2),
+                Truth::Error => Truth::Error,
+            },
+            Test::Boolean(ix) => match self.node_at(ix) {
+                Some(Value::Bool(it)) => it.into(),
+                _ => Truth::Error,
+            },
+            Test::Has(ix, keys) => self.has_all(ix, keys.of(&engine.program.keys)),
+            Test::Like(ix, pattern) => {
+                let value = self.node_at(ix);
+                self.like(value, pattern)
+            }
+            Test::Is(ix, kind) => match self.node_at(ix) {
+                Some(Value::Entity(it)) => (it.kind == kind).into(),
+                _ => Truth::Error,
+            },
+            Test::IsEmpty(ix) => match self.node_at(ix) {
+                Some(Value::Set(set)) => (self.len(set) == 0).into(),
+                _ => Truth::Error,
+            },
+            Test::Ip(ask, ix) => match self.node_at(ix) {
+                Some(Value::Ip(it)) => match ask {
+                    IpTest::Ipv4 => it.is_ipv4(),
+                    IpTest::Ipv6 => it.is_ipv6(),
+                    IpTest::Loopback => it.is_loopback(),
+                    IpTest::Multicast => it.is_multicast(),
+                }
+                .into(),
+                _ => Truth::Error,
+            },
+            _ => self.binary(test),
+        }
+    }
+
+    fn binary(&mut self, test: Test) -> Truth {
+        let (Test::Equal(left, right)
+        | Test::Compare(_, left, right)
+        | Test::CompareDecimal(_, left, right)
+        | Test::In(left, right)
+        | Test::Contains(left, right)
+        | Test::CompareSets(_, left, right)
+        | Test::HasTag(left, right)
+        | Test::InRange(left, right)) = test
+        else {
+            return Truth::Error;
+        };
+        let (Some(left), Some(right)) = (self.node_at(left), self.node_at(right)) else {
+            return Truth::Error;
+        };
+        match (test, left, right) {
+            (Test::Equal(..), _, _) => self.equal(left, right).into(),
+            (Test::Compare(how, ..), _, _) => compare(how, left, right),
+            (Test::CompareDecimal(how, ..), Value::Decimal(left), Value::Decimal(right)) => {
+                how.holds(&left, &right).into()
+            }
+            (Test::In(..), _, _) => self.is_in(left, right),
+            (Test::Contains(..), _, _) => self.contains(left, right),
+            (Test::CompareSets(SetTest::All, ..), Value::Set(left), Value::Set(right)) => {
+                self.covers(left, right).into()
+            }
+            (Test::CompareSets(SetTest::Any, ..), Value::Set(left), Value::Set(right)) => {
+                (0..self.len(right)).any(|ix| self.has_member(left, self.member(right, ix))).into()
+            }
+            (Test::HasTag(..), Value::Entity(entity), Value::Str(name)) => {
+                self.stored(entity).is_some_and(|it| it.tag(name).is_some()).into()
+            }
+            (Test::InRange(..), Value::Ip(left), Value::Ip(right)) => left.is_in(&right).into(),
+            _ => Truth::Error,
+        }
+    }
+
+    fn test_at(&mut self, ix: u32) -> Truth {
+        match self.engine.program.tests.get(ix as usize) {
+            Some(test) => self.test(*test),
+            None => Truth::Error,
+        }
+    }
+
+    /// The first truth that is not `rest`, else `rest`.
+    fn first(&mut self, span: Span, rest: Truth) -> Truth {
+        let engine = self.engine;
+        for test in span.of(&engine.program.tests) {
+            let truth = self.test(*test);
+            if truth != rest {
+                return truth;
+            }
+        }
+        rest
+    }
+
+    fn with(
+        &mut self,
+        path: Path,
+        constant: u32,
+        then: impl FnOnce(&Self, Value<'a>, &'a Held) -> Truth,
+    ) -> Truth {
+        match (self.load(path), self.constant(constant)) {
+            (Some(value), Some(constant)) => then(self, value, constant),
+            _ => Truth::Error,
+        }
+    }
+
+    fn constant(&self, ix: u32) -> Option<&'a Held> {
+        self.engine.program.constants.get(ix as usize)
+    }
+
+    fn stored(&self, entity: EntityRef) -> Option<&'a Stored> {
+        self.engine.store.get(entity.ix as usize).filter(|it| it.present)
+    }
+
+    fn entity(&self, variable: Variable) -> Option<EntityRef> {
+        match variable {
+            Variable::Principal => Some(self.request.principal),
+            Variable::Action => Some(self.request.action),
+            Variable::Resource => Some(self.request.resource),
+            Variable::Context => None,
+        }
+    }
+
+    /// The value of a variable or of its attribute.
+    pub(crate) fn load(&self, path: Path) -> Option<Value<'a>> {
+        let itself = path.key == Path::ITSELF;
+        match self.entity(path.variable) {
+            Some(entity) if itself => Some(Value::Entity(entity)),
+            Some(entity) => self.stored(entity)?.attribute(path.key).map(Held::view),
+            None if itself => Some(Value::Record(self.request.context)),
+            None => {
+                let place = self.places.get(path.key.0 as usize)?.checked_sub(1)?;
+                self.request.context.at(place as usize)
+            }
+        }
+    }
+
+    fn has(&self, path: Path) -> bool {
+        match self.entity(path.variable) {
+            Some(entity) => self.stored(entity).is_some_and(|it| it.attribute(path.key).is_some()),
+            None => self.places.get(path.key.0 as usize).is_some_and(|place| *place != 0),
+        }
+    }
+
+    /// Whether a chain of attributes is there; asking what has none is an error.
+    fn has_all(&mut self, ix: NodeIx, keys: &[Key]) -> Truth {
+        let Some(mut value) = self.node_at(ix) else { return Truth::Error };
+        for key in keys {
+            let next = match value {
+                Value::Record(record) => self.attribute(record, *key),
+                Value::Entity(entity) => {
+                    self.stored(entity).and_then(|it| it.attribute(*key)).map(Held::view)
+                }
+                _ => return Truth::Error,
+            };
+            match next {
+                Some(next) => value = next,
+                None => return Truth::False,
+            }
+        }
+        Truth::True
+    }
+
+    fn like(&self, value: Option<Value<'a>>, pattern: u32) -> Truth {
+        match (value, self.engine.program.patterns.get(pattern as usize)) {
+            (Some(Value::Str(text)), Some(pattern)) => pattern.matches(text).into(),
+            _ => Truth::Error,
+        }
+    }
+
+    fn is_in(&self, value: Value<'a>, above: Value<'a>) -> Truth {
+        let Value::Entity(entity) = value else { return Truth::Error };
+        match above {
+            Value::Entity(above) => self.is_below(entity, above).into(),
+            Value::Set(set) => {
+                // All members must be entities, also those after the one that decides.
+                let mut found = false;
+                for ix in 0..self.len(set) {
+                    let Some(Value::Entity(above)) = self.member(set, ix) else {
+                        return Truth::Error;
+                    };
+                    found = found || self.is_below(entity, above);
+                }
+                found.into()
+            }
+            _ => Truth::Error,
+        }
+    }
+
+    fn is_below(&self, entity: EntityRef, above: EntityRef) -> bool {
+        entity == above || self.stored(entity).is_some_and(|it| it.is_below(above.ix))
+    }
+
+    fn node_at(&mut self, ix: NodeIx) -> Option<Value<'a>> {
+        let node = *self.engine.program.nodes.get(ix as usize)?;
+        self.node(node)
+    }
+
+    fn node(&mut self, node: Node) -> Option<Value<'a>> {
+        match node {
+            Node::Path(path) => self.load(path),
+            Node::Constant(ix) => self.constant(ix).map(Held::view),
+            Node::Attribute(ix, key) => match self.node_at(ix)? {
+                Value::Record(record) => self.attribute(record, key),
+                Value::Entity(entity) => self.stored(entity)?.attribute(key).map(Held::view),
+                _ => None,
+            },
+            Node::Fail => None,
+            Node::Truth(ix) => match self.test_at(ix) {
+                Truth::True => Some(Value::Bool(true)),
+                Truth::False => Some(Value::Bool(false)),
+                Truth::Error => None,
+            },
+            Node::If(test, then, other) => match self.test_at(test) {
+                Truth::True => self.node_at(then),
+                Truth::False => self.node_at(other),
+                Truth::Error => None,
+            },
+            Node::Set(span) => {
+                let (start, len) = self.values(span)?;
+                let first = self.scratch.members.len();
+                self.scratch.members.extend(self.scratch.pending.drain(start..));
+                Some(Value::Set(Set(SetForm::Scratch(first, len))))
+            }
+            Node::Record(span, keys) => {
+                let (start, len) = self.values(span)?;
+                let first = self.scratch.attributes.len();
+                let keys = Span { start: keys, len: span.len }.of(&self.engine.program.keys);
+                let values = self.scratch.pending.drain(start..);
+                self.scratch.attributes.extend(keys.iter().copied().zip(values));
+                Some(Value::Record(Record(RecordForm::Scratch(first, len))))
+            }
+            Node::Tag(entity, name) => match (self.node_at(entity)?, self.node_at(name)?) {
+                (Value::Entity(entity), Value::Str(name)) => {
+                    self.stored(entity)?.tag(name).map(Held::view)
+                }
+                _ => None,
+            },
+            Node::Parse(extension, ix) => match self.node_at(ix)? {
+                Value::Str(text) => parse(extension, text),
+                _ => None,
+            },
+            _ => self.calculate(node),
+        }
+    }
+
+    fn calculate(&mut self, node: Node) -> Option<Value<'a>> {
+        let (Node::Negate(first)
+        | Node::ToDate(first)
+        | Node::ToTime(first)
+        | Node::ToUnit(first, _)
+        | Node::Arithmetic(_, first, _)
+        | Node::Offset(first, _)
+        | Node::DurationSince(first, _)) = node
+        else {
+            return None;
+        };
+        let first = self.node_at(first)?;
+        let (Node::Arithmetic(_, _, second)
+        | Node::Offset(_, second)
+        | Node::DurationSince(_, second)) = node
+        else {
+            return match (node, first) {
+                (Node::Negate(_), Value::Long(it)) => it.checked_neg().map(Value::Long),
+                (Node::ToDate(_), Value::Datetime(it)) => {
+                    it.checked_sub(it.rem_euclid(DAY_MS)).map(Value::Datetime)
+                }
+                (Node::ToTime(_), Value::Datetime(it)) => {
+                    Some(Value::Duration(it.rem_euclid(DAY_MS)))
+                }
+                (Node::ToUnit(_, ms), Value::Duration(it)) => {
+                    it.checked_div(i64::from(ms)).map(Value::Long)
+                }
+                _ => None,
+            };
+        };
+        match (node, first, self.node_at(second)?) {
+            (Node::Arithmetic(how, ..), Value::Long(left), Value::Long(right)) => match how {
+                Arithmetic::Add => left.checked_add(right),
+                Arithmetic::Subtract => left.checked_sub(right),
+                Arithmetic::Multiply => left.checked_mul(right),
+            }
+            .map(Value::Long),
+            (Node::Offset(..), Value::Datetime(left), Value::Duration(right)) => {
+                left.checked_add(right).map(Value::Datetime)
+            }
+            (Node::DurationSince(..), Value::Datetime(left), Value::Datetime(right)) => {
+                left.checked_sub(right).map(Value::Duration)
+            }
+            _ => None,
+        }
+    }
+
+    /// Values of nodes in a row, left pending from the returned place on. What they made
+    /// themselves is in the scratch before.
+    fn values(&mut self, nodes: Span) -> Option<(usize, usize)> {
+        let engine = self.engine;
+        let start = self.scratch.pending.len();
+        for node in nodes.of(&engine.program.nodes) {
+            let value = self.node(*node)?;
+            self.scratch.pending.push(value);
+        }
+        Some((start, nodes.len as usize))
+    }
+
+    fn attribute(&self, record: Record<'a>, key: Key) -> Option<Value<'a>> {
+        let given = match record.0 {
+            RecordForm::Held(attributes) => return find(attributes, key).map(Held::view),
+            RecordForm::Given(attributes) => attributes,
+            RecordForm::Scratch(..) => self.made(record),
+        };
+        given.iter().find(|(it, _)| *it == key).map(|(_, value)| *value)
+    }
+
+    fn made(&self, record: Record<'a>) -> &[(Key, Value<'a>)] {
+        match record.0 {
+            RecordForm::Scratch(first, len) => {
+                self.scratch.attributes.get(first..first + len).unwrap_or_default()
+            }
+            RecordForm::Given(attributes) => attributes,
+            RecordForm::Held(_) => &[],
+        }
+    }
+
+    fn width(&self, record: Record<'a>) -> usize {
+        match record.0 {
+            RecordForm::Held(attributes) => attributes.len(),
+            RecordForm::Given(attributes) => attributes.len(),
+            RecordForm::Scratch(_, len) => len,
+        }
+    }
+
+    fn len(&self, set: Set<'a>) -> usize {
+        match set.0 {
+            SetForm::Held(members) => members.len(),
+            SetForm::Given(members) => members.len(),
+            SetForm::Scratch(_, len) => len,
+        }
+    }
+
+    fn member(&self, set: Set<'a>, ix: usize) -> Option<Value<'a>> {
+        match set.0 {
+            SetForm::Held(members) => members.get(ix).map(Held::view),
+            SetForm::Given(members) => members.get(ix).copied(),
+            SetForm::Scratch(first, _) => self.scratch.members.get(first + ix).copied(),
+        }
+    }
+
+    fn contains(&self, set: Value<'a>, value: Value<'a>) -> Truth {
+        match set {
+            Value::Set(set) => self.has_member(set, Some(value)).into(),
+            _ => Truth::Error,
+        }
+    }
+
+    fn has_member(&self, set: Set<'a>, value: Option<Value<'a>>) -> bool {
+        let Some(value) = value else { return false };
+        if let SetForm::Held(members) = set.0
+            && let Some(found) = search(members, value)
+        {
+            return found;
+        }
+        (0..self.len(set)).any(|ix| self.member(set, ix).is_some_and(|it| self.equal(it, value)))
+    }
+
+    /// Whether all members of `part` are in `set`.
+    fn covers(&self, set: Set<'a>, part: Set<'a>) -> bool {
+        (0..self.len(part)).all(|ix| self.has_member(set, self.member(part, ix)))
+    }
+
+    fn is_constant(&self, value: Value<'a>, constant: &'a Held) -> bool {
+        match (value, constant) {
+            (Value::Str(a), Held::Str(b)) => *a == **b,
+            (Value::Long(a), Held::Long(b)) => a == *b,
+            (Value::Bool(a), Held::Bool(b)) => a == *b,
+            (Value::Entity(a), Held::Entity(b)) => a == *b,
+            _ => self.equal(value, constant.view()),
+        }
+    }
+
+    /// Equality by value; values of different types are not equal.
+    fn equal(&self, left: Value<'a>, right: Value<'a>) -> bool {
+        match (left, right) {
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Long(a), Value::Long(b)) => a == b,
+            (Value::Str(a), Value::Str(b)) => a == b,
+            (Value::Entity(a), Value::Entity(b)) => a == b,
+            (Value::Decimal(a), Value::Decimal(b)) => a == b,
+            (Value::Datetime(a), Value::Datetime(b)) => a == b,
+            (Value::Duration(a), Value::Duration(b)) => a == b,
+            (Value::Ip(a), Value::Ip(b)) => a == b,
+            (Value::Set(a), Value::Set(b)) => match (a.0, b.0) {
+                (SetForm::Held(a), SetForm::Held(b)) => a == b,
+                _ => self.covers(a, b) && self.covers(b, a),
+            },
+            (Value::Record(a), Value::Record(b)) => self.same_record(a, b),
+            _ => false,
+        }
+    }
+
+    fn same_record(&self, left: Record<'a>, right: Record<'a>) -> bool {
+        if self.width(left) != self.width(right) {
+            return false;
+        }
+        match left.0 {
+            RecordForm::Held(attributes) => attributes.iter().all(|(key, value)| {
+                self.attribute(right, *key).is_some_and(|it| self.equal(value.view(), it))
+            }),
+            _ => self.made(left).iter().all(|(key, value)| {
+                self.attribute(right, *key).is_some_and(|it| self.equal(*value, it))
+            }),
+        }
+    }
+}
+
+/// Whether sorted members hold a value, if its type is one that can be searched for.
+fn search(members: &[Held], value: Value<'_>) -> Option<bool> {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+    // Members of other types stand before or after all of the value's type.
+    let order = |held: &Held| match (held, value) {
+        (Held::Long(a), Value::Long(b)) => a.cmp(&b),
+        (Held::Str(a), Value::Str(b)) => (**a).cmp(b),
+        (Held::Entity(a), Value::Entity(b)) => a.cmp(&b),
+        (Held::Bool(_) | Held::Long(_), Value::Str(_) | Value::Entity(_))
+        | (Held::Bool(_), Value::Long(_))
+        | (Held::Str(_), Value::Entity(_)) => Less,
+        _ => Greater,
+    };
+    match value {
+        Value::Long(_) | Value::Str(_) | Value::Entity(_) if members.len() <= 4 => {
+            Some(members.iter().any(|held| order(held) == Equal))
+        }
+        Value::Long(_) | Value::Str(_) | Value::Entity(_) => {
+            Some(members.binary_search_by(order).is_ok())
+        }
+        _ => None,
+    }
+}
+
+fn compare(how: Comparison, left: Value<'_>, right: Value<'_>) -> Truth {
+    match (left, right) {
+        (Value::Long(a), Value::Long(b))
+        | (Value::Datetime(a), Value::Datetime(b))
+        | (Value::Duration(a), Value::Duration(b)) => how.holds(&a, &b).into(),
+        _ => Truth::Error,
+    }
+}
+
+fn parse<'a>(extension: Extension, text: &str) -> Option<Value<'a>> {
+    match extension {
+        Extension::Decimal => text.parse::<Decimal>().ok().map(Value::Decimal),
+        Extension::Datetime => parse_datetime(text).map(Value::Datetime),
+        Extension::Duration => parse_duration(text).map(Value::Duration),
+        Extension::Ip => text.parse::<IpNet>().ok().map(Value::Ip),
+    }
+}
