@@ -11,15 +11,15 @@ use model::{
     Admitted as AdmittedEntry, Code, Entry, ExchangeId, Finished, MemberId, Reason, Refusal,
     Refused, RevisionId, SystemId, Terms, Timestamp,
 };
-use policy::{Caller, Decision, Route};
+use policy::{Caller, Decision, Destination, Route};
 
 use crate::admit::Admitted;
 use crate::connection::Peer;
 use crate::evidence::{self, Recorded, Sequenced};
 use crate::gateway::Shared;
 use crate::head::{
-    Call, EXCHANGE_AGREEMENT, EXCHANGE_DOSSIER, EXCHANGE_MEMBER, EXCHANGE_PROCEDURE,
-    EXCHANGE_PURPOSE, EXCHANGE_SYSTEM,
+    EXCHANGE_AGREEMENT, EXCHANGE_DOSSIER, EXCHANGE_MEMBER, EXCHANGE_PROCEDURE, EXCHANGE_PURPOSE,
+    EXCHANGE_SYSTEM,
 };
 use crate::meter::{Meter, Salt};
 use crate::respond;
@@ -106,8 +106,12 @@ impl Account {
     }
 
     /// Notes on which terms.
-    pub(crate) fn stated(&mut self, call: &Call<'_>) {
-        self.terms = call.terms.clone();
+    pub(crate) fn stated(&mut self, terms: Terms) {
+        self.terms = terms;
+    }
+
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// Writes the entry of an admitted call.
@@ -115,6 +119,7 @@ impl Account {
         &mut self,
         caller: &Caller<'_>,
         route: &Route<'_>,
+        destination: &Destination<'_>,
         admitted: &Admitted<'_>,
     ) -> Result<Sequenced, Refusal> {
         let Decision { agreement, purpose, revision } = admitted.decision();
@@ -124,15 +129,16 @@ impl Account {
             certificate: self.peer.certificate.digest,
             system: caller.system.id.clone(),
             member: caller.member.id.clone(),
-            node: route.node.id.clone(),
+            node: destination.node.id.clone(),
             method: route.path.into(),
             effect: route.effect,
-            agreement: agreement.id.clone(),
+            agreement: agreement.id().clone(),
             purpose: (*purpose).clone(),
             dossier: self.terms.dossier.clone(),
             procedure: self.terms.procedure.clone(),
             revision: *revision,
             source: self.peer.source,
+            shadow_node: destination.shadow.map(|node| node.id.clone()),
         };
         let sequenced = Sequenced::append(&self.shared.ledger, &Entry::Admitted(entry.clone()))?;
         self.state = State::Admitted { entry, sequenced: sequenced.clone() };

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::{Reason, Refusal, Timestamp};
-use policy::Decision;
+use policy::source::Fields;
+use policy::{Agreement, Decision};
 
 use crate::gateway::Shared;
 
@@ -25,23 +26,40 @@ impl<'a> Admitted<'a> {
     }
 }
 
-/// Takes a place among the calls in flight, and one call from the agreement's quota.
+/// Takes a place among the calls in flight, and one call from the agreement's quota, unless the
+/// agreement obliges this gateway to what it cannot do.
 pub(crate) fn admit<'a>(
     shared: &Shared,
     decision: Decision<'a>,
     now: Timestamp,
 ) -> Result<Admitted<'a>, Refusal> {
+    let agreement = decision.agreement;
+    if let Some(obligation) = unmet(agreement) {
+        return Err(under(agreement, Reason::ObligationUnmet).with("obligation", obligation));
+    }
     let most = shared.limits.calls_in_flight_max;
     let slot = Slot::take(&shared.calls_in_flight, most).ok_or_else(|| {
         Refusal::new(Reason::Overloaded).with("calls_max", most).retry_after(OVERLOAD_WAIT)
     })?;
-    shared.quotas.take(decision.agreement, now).map_err(|wait| {
-        Refusal::new(Reason::QuotaExhausted)
-            .under(decision.agreement.id.clone())
-            .with("legal_basis", &decision.agreement.legal_basis)
-            .retry_after(wait)
-    })?;
+    shared
+        .quotas
+        .take(agreement.id(), agreement.quota(), now)
+        .map_err(|wait| under(agreement, Reason::QuotaExhausted).retry_after(wait))?;
     Ok(Admitted { decision, _slot: slot })
+}
+
+/// The obligation of `agreement` that this gateway cannot meet: nothing is masked on the way,
+/// and nobody counts the persons asked about.
+fn unmet(agreement: &Agreement) -> Option<&'static str> {
+    match (agreement.fields(), agreement.subjects()) {
+        (Fields::Named(_), _) => Some("fields"),
+        (Fields::All, Some(_)) => Some("subjects"),
+        (Fields::All, None) => None,
+    }
+}
+
+fn under(agreement: &Agreement, reason: Reason) -> Refusal {
+    Refusal::new(reason).under(agreement.id().clone()).with("legal_basis", agreement.legal_basis())
 }
 
 /// A place among a bounded number, given back when dropped.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub(crate) struct Peer {
 }
 
 /// Serves a connection from its first byte to its last.
-pub(crate) async fn serve(worker: Arc<Worker>, tcp: TcpStream, source: SocketAddr, _slot: Slot) {
+pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, source: SocketAddr, _slot: Slot) {
     let shared = &worker.shared;
     let within = shared.limits.handshake_time_max;
     let (tls, peer) = match timeout(within, shake_hands(&worker, tcp, source)).await {
@@ -86,7 +87,7 @@ async fn shake_hands(
 
 /// Accepts calls until the consumer leaves, is idle for too long, or the gateway drains.
 async fn carry(
-    worker: &Arc<Worker>,
+    worker: &Rc<Worker>,
     mut connection: h2::server::Connection<TlsStream<TcpStream>, Bytes>,
     peer: &Arc<Peer>,
 ) {
@@ -134,14 +135,14 @@ async fn carry(
 
 /// Starts a call as a task of its own.
 fn begin(
-    worker: &Arc<Worker>,
+    worker: &Rc<Worker>,
     peer: &Arc<Peer>,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     call: Arc<()>,
 ) {
     let (worker, peer) = (worker.clone(), peer.clone());
-    tokio::spawn(async move {
+    tokio::task::spawn_local(async move {
         match health::is_health(request.uri().path()) && is_known(&worker, &peer) {
             true => health::answer(worker, request, respond).await,
             false => exchange::handle(worker, peer, request, respond).await,

@@ -1,6 +1,7 @@
 //! The life of one call, from its head to its last entry.
 
 use std::future::Future;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,19 +9,23 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::Request;
 use model::{Code, Reason, Refusal};
+use policy::{Context, Selection};
 use tokio::time::{Instant, timeout_at};
 
 use crate::account::Account;
 use crate::admit::admit;
+use crate::attempt::Outgoing;
+use crate::bearer;
 use crate::connection::Peer;
-use crate::forward::forward;
 use crate::gateway::Worker;
-use crate::head::{self, Call};
+use crate::head::Call;
 use crate::reply::Reply;
+use crate::ruling::decide;
+use crate::shadow;
 
 /// Carries one call and sees to it that whatever happens is answered and recorded.
 pub(crate) async fn handle(
-    worker: Arc<Worker>,
+    worker: Rc<Worker>,
     peer: Arc<Peer>,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
@@ -45,26 +50,35 @@ async fn run(
 ) -> Result<Code, Refusal> {
     let shared = &worker.shared;
     let (begun, now) = (Instant::now(), shared.clock.now());
-    let snapshot = shared.live.snapshot(); // one revision for the whole call
+    let revision = shared.live.revision(); // one for the whole call
+    let snapshot = &*revision.snapshot;
     account.decided_by(snapshot.revision());
     account.asked(request.uri().path());
     let caller = snapshot.identify(&peer.certificate, now)?;
     account.identified(&caller);
-    let call = Call::parse(&request, shared.limits.header_bytes_max)?;
-    account.stated(&call);
-    let route = snapshot.route(call.path)?;
-    let decision = snapshot.decide(&caller, &route, &call.terms, now)?;
+    let (head, body) = request.into_parts();
+    let Call { path, terms, timeout } = Call::parse(&head, shared.limits.header_bytes_max)?;
+    account.stated(terms);
+    let route = snapshot.route(path)?;
+    let token = bearer::token(worker, &revision, &route, &head.headers, now)?;
+    let (terms, source, token) = (account.terms(), peer.source, token.as_deref());
+    let context = Context { terms, source, token, now };
+    let decision = decide(worker, snapshot, &caller, &route, &context)?;
     let admitted = admit(shared, decision, now)?;
-    let sequenced = account.admit(&caller, &route, &admitted)?;
+    let header = |name: &str| head.headers.get(name)?.to_str().ok();
+    let draw = policy::draw(&account.exchange());
+    let selection = Selection { source, header: &header, draw };
+    let destination = snapshot.destination(&caller, &route, &selection);
+    let (destination, copy) = shadow::reserve(worker, &route, destination);
+    let sequenced = account.admit(&caller, &route, &destination, &admitted)?;
 
-    let most = route.deadline_max.unwrap_or(shared.limits.deadline_max);
-    let deadline = begun + call.timeout.map_or(most, |stated| stated.min(most));
+    let most = route.limits.deadline_max.unwrap_or(shared.limits.deadline_max);
+    let deadline = begun + timeout.map_or(most, |stated| stated.min(most));
     let exchange = async {
         let cleared = sequenced.clear(route.effect).await?; // an update waits for its evidence
-        let connection = reply.unless_reset(worker.upstreams.checkout(route.node)).await??;
-        let remaining = deadline.duration_since(Instant::now());
-        let head = head::upstream(&request, &route, &connection, remaining, account)?;
-        forward(cleared, connection, head, request.into_body(), deadline, reply, account).await
+        let pool = worker.upstreams.pool(destination.node)?;
+        let outgoing = Outgoing { head: &head, route: &route, pool, cleared, deadline };
+        outgoing.carry(body, copy, reply, account).await
     };
     match timeout_at(deadline, exchange).await {
         Ok(ended) => ended,

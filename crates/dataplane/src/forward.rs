@@ -3,20 +3,20 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::{RecvStream, SendStream};
+use h2::RecvStream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use model::{Code, Reason, Refusal};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::evidence::{Cleared, Recorded};
+use crate::attempt::{Failed, Outgoing, Retries, Sent};
+use crate::evidence::Recorded;
 use crate::head::{EXCHANGE_ID, EXCHANGE_SALT, grpc_status, is_grpc, strip_vouched};
 use crate::meter::Meter;
-use crate::pump::{Broken, Pump, Stalls};
 use crate::reply::Reply;
 use crate::respond;
+use crate::upload::Upload;
 use crate::upstream::Connection;
 
 /// How far a node's watch may be ahead of ours.
@@ -24,36 +24,49 @@ const DEADLINE_SLACK: Duration = Duration::from_millis(10);
 
 /// Forwards a cleared call and passes its answer back. Returns the status of the answer.
 pub(crate) async fn forward(
-    cleared: Cleared,
+    outgoing: &Outgoing<'_>,
     mut connection: Connection,
     head: Request<()>,
-    body: RecvStream,
-    deadline: Instant,
+    upload: &mut Upload,
+    retries: &mut Retries<'_>,
     reply: &mut Reply,
     account: &mut Account,
-) -> Result<Code, Refusal> {
+) -> Result<Code, Failed> {
     let (exchange, salt) = (account.exchange_value(), account.salt());
     let Account { request: sent, response: received, .. } = account;
-    let ends_at_once = body.is_end_stream();
-    let (response, stream) =
-        connection.requests.send_request(head, ends_at_once).map_err(failed)?;
-    let mut upload = pin!(upload(body, stream, sent, &connection.stalls));
+    let ends_at_once = upload.is_head_alone();
+    let (response, stream) = connection
+        .requests
+        .send_request(head, ends_at_once)
+        .map_err(|error| Failed::Early(failed(error), Sent::Nothing))?;
+    if ends_at_once {
+        upload.end(None);
+    }
+    let kept = upload.keeping();
+    let mut sending = pin!(upload.send(stream, sent, &connection.stalls));
     let mut download = pin!(async {
-        let response = reply.unless_reset(response).await?.map_err(failed)?;
-        let recorded = cleared.recorded().await?;
+        let response = reply.unless_reset(response).await?.map_err(early)?;
         let (mut parts, body) = response.into_parts();
+        if body.is_end_stream()
+            && is_unavailable(&parts.headers)
+            && retries.grant(Sent::Unanswered, kept.is_held()).is_some()
+        {
+            return Err(Failed::Again);
+        }
+        kept.end();
+        let recorded = outgoing.cleared.recorded().await?;
         check_head(&parts)?;
         strip_vouched(&mut parts.headers);
         parts.headers.insert(EXCHANGE_ID, exchange);
         parts.headers.insert(EXCHANGE_SALT, respond::binary(&salt.0));
-        answer(parts, body, &recorded, deadline, reply, received).await
+        Ok(answer(parts, body, &recorded, outgoing, reply, received).await?)
     });
     let mut uploading = !ends_at_once;
     loop {
         tokio::select! {
             biased;
             done = &mut download => return done,
-            done = &mut upload, if uploading => {
+            done = &mut sending, if uploading => {
                 done?;
                 uploading = false;
             }
@@ -61,27 +74,20 @@ pub(crate) async fn forward(
     }
 }
 
-/// Passes the consumer's messages on to the node.
-async fn upload(
-    mut body: RecvStream,
-    mut stream: SendStream<Bytes>,
-    meter: &mut Meter,
-    stalls: &Stalls,
-) -> Result<(), Refusal> {
-    match Pump::new(&mut body, &mut stream, meter).ending_sink().telling(stalls).run().await {
-        Ok(true) => return Ok(()),
-        Ok(false) => {}
-        Err(Broken::Source(error)) => return Err(gone(error)),
-        // The node takes no more; what it answers decides the call.
-        Err(Broken::Sink(_)) => return Ok(()),
+/// Whether an answer of trailers alone says that the node is away.
+fn is_unavailable(headers: &HeaderMap) -> bool {
+    grpc_status(headers).map(Code::from_number) == Some(Code::Unavailable)
+}
+
+/// The node failed the call before any answer. What it refused, or what its connection ended
+/// under, can be sent again; a broken protocol stays broken.
+fn early(error: h2::Error) -> Failed {
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let left = error.is_io() || (error.is_go_away() && error.is_remote());
+    match refused || left {
+        true => Failed::Early(failed(error), Sent::Unanswered),
+        false => Failed::Over(failed(error)),
     }
-    let ended = match body.trailers().await.map_err(gone)? {
-        Some(trailers) => stream.send_trailers(trailers),
-        None => stream.send_data(Bytes::new(), true),
-    };
-    // As above: the answer decides.
-    drop(ended);
-    Ok(())
 }
 
 /// Passes the node's answer on to the consumer, with the receipt at its end.
@@ -89,10 +95,11 @@ async fn answer(
     parts: http::response::Parts,
     mut body: RecvStream,
     recorded: &Recorded,
-    deadline: Instant,
+    outgoing: &Outgoing<'_>,
     reply: &mut Reply,
     meter: &mut Meter,
 ) -> Result<Code, Refusal> {
+    let deadline = outgoing.deadline;
     let mut head = Response::from_parts(parts, ());
     if body.is_end_stream() {
         let code = ending(head.headers_mut(), recorded, deadline)?;
@@ -100,7 +107,7 @@ async fn answer(
         return Ok(code);
     }
     reply.head(recorded, head, false)?;
-    reply.pump(&mut body, meter).await?;
+    reply.pump(&mut body, meter, outgoing.route.limits.answer_bytes_max).await?;
     let trailers = reply.unless_reset(body.trailers()).await?.map_err(failed)?;
     let mut trailers = trailers.unwrap_or_default();
     strip_vouched(&mut trailers);
@@ -126,7 +133,8 @@ fn ending(
     Ok(code)
 }
 
-fn check_head(parts: &http::response::Parts) -> Result<(), Refusal> {
+/// Whether `parts` open an answer of gRPC.
+pub(crate) fn check_head(parts: &http::response::Parts) -> Result<(), Refusal> {
     match parts.status {
         StatusCode::OK => {}
         // What stands before a node that is away says so in HTTP (grpc/doc/http-grpc-status-mapping.md).
@@ -158,8 +166,4 @@ pub(crate) fn failed(error: h2::Error) -> Refusal {
 
 fn not_grpc(key: &'static str, found: &str) -> Refusal {
     Refusal::new(Reason::UpstreamProtocol).with(key, found)
-}
-
-fn gone(error: h2::Error) -> Refusal {
-    Refusal::new(Reason::Cancelled).because(error)
 }

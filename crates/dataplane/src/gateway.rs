@@ -1,8 +1,10 @@
 //! The running gateway: its workers, what they share, and how it stops.
 
+use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -11,17 +13,21 @@ use std::time::Duration;
 use audit::Log;
 use model::{Clock, Entry, ExchangeId, Reason, Refused, Timestamp};
 use parking_lot::Mutex;
+use policy::Workspace;
 use rustls::crypto::SecureRandom;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use crate::bearer::Tokens;
 use crate::evidence;
 use crate::listener;
 use crate::live::Live;
 use crate::meter::Salt;
 use crate::quota::Quotas;
+use crate::ruling::Erring;
 use crate::settings::{Limits, Settings};
 use crate::tls::{self, TlsError};
 use crate::upstream::Upstreams;
@@ -71,13 +77,18 @@ pub(crate) struct Shared {
     pub(crate) calls_in_flight: Arc<AtomicUsize>,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) refusals: Mutex<RefusalBudget>,
+    pub(crate) erring: Erring,
 }
 
-/// One thread's own part: its upstream connections are used by no other.
+/// One thread's own part, which no other uses.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tls: TlsAcceptor,
     pub(crate) upstreams: Upstreams,
+    pub(crate) workspace: RefCell<Workspace>,
+    pub(crate) tokens: RefCell<Tokens>,
+    /// Copies of calls in flight.
+    pub(crate) shadows: Arc<AtomicUsize>,
 }
 
 /// Where the gateway stands in its life.
@@ -124,21 +135,22 @@ impl Gateway {
             calls_in_flight: Arc::default(),
             phase: watch::Sender::new(Phase::Serving),
             refusals: Mutex::default(),
+            erring: Erring::default(),
         });
         let mut gateway = Self { shared, address: settings.listen, workers: Mutex::default() };
         let address = settings.listen;
         let listen = |error| StartError::Listen { address, error };
         listener::is_free(address).map_err(listen)?;
-        for number in 0..settings.workers.max(1) {
+        let workers = settings.workers.max(1);
+        for number in 0..workers {
             let address = gateway.address;
             let listener = listener::bind(address).map_err(listen)?;
             // Port 0 is resolved by the first worker; the others share what it got.
             gateway.address = listener.local_addr().map_err(listen)?;
-            let worker = Arc::new(Worker {
-                shared: gateway.shared.clone(),
-                tls: tls.clone(),
-                upstreams: Upstreams::new(settings.upstream.clone(), settings.limits.clone()),
-            });
+            let (shared, tls) = (gateway.shared.clone(), tls.clone());
+            let (identity, limits) = (settings.upstream.clone(), settings.limits.clone());
+            let upstreams = Upstreams::new(identity, limits, workers);
+            let worker = move || Worker::new(shared, tls, upstreams);
             let thread = spawn(number, worker, listener).map_err(StartError::Worker)?;
             gateway.workers.get_mut().push(thread);
         }
@@ -199,12 +211,22 @@ impl Drop for Gateway {
 /// Runs a worker on a thread and a runtime of its own.
 fn spawn(
     number: usize,
-    worker: Arc<Worker>,
+    worker: impl FnOnce() -> Worker + Send + 'static,
     listener: std::net::TcpListener,
 ) -> io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (report, started) = std::sync::mpsc::sync_channel(1);
     let name = format!("worker-{number}");
-    std::thread::Builder::new().name(name).spawn(move || {
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        // What it runs never leaves the thread, so calls share the worker without locks.
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let (runtime, begun) = match runtime.enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => (Some(runtime), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        // Whoever starts the gateway waits for this.
+        drop(report.send(begun));
+        let Some(runtime) = runtime else { return };
+        let worker = Rc::new(worker());
         runtime.block_on(async {
             match TcpListener::from_std(listener) {
                 Ok(listener) => listener::accept(worker.clone(), listener).await,
@@ -215,10 +237,23 @@ fn spawn(
         // Connections that are still open are dropped here, and with them calls that did not
         // even write their last entry in time; their accounts do it as they are dropped.
         runtime.shutdown_timeout(CUT_TIME);
-    })
+    })?;
+    started.recv().map_err(io::Error::other)??;
+    Ok(thread)
 }
 
 impl Worker {
+    fn new(shared: Arc<Shared>, tls: TlsAcceptor, upstreams: Upstreams) -> Self {
+        Self {
+            shared,
+            tls,
+            upstreams,
+            workspace: RefCell::default(),
+            tokens: RefCell::default(),
+            shadows: Arc::default(),
+        }
+    }
+
     /// Waits until no connection is left, or the drain is over and the cut calls have had their
     /// time to say so.
     async fn finish(&self) {

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use h2::RecvStream;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
 use http::{Method, Request, Uri, Version};
 use model::{MethodPath, Reason, Refusal, Terms};
 
@@ -19,6 +19,7 @@ pub(crate) const EXCHANGE_SALT: HeaderName = HeaderName::from_static("exchange-s
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const EXCHANGE_AGREEMENT: HeaderName = HeaderName::from_static("exchange-agreement");
 pub(crate) const EXCHANGE_DOSSIER: HeaderName = HeaderName::from_static("exchange-dossier");
+pub(crate) const EXCHANGE_FIELDS: HeaderName = HeaderName::from_static("exchange-fields");
 pub(crate) const EXCHANGE_MEMBER: HeaderName = HeaderName::from_static("exchange-member");
 pub(crate) const EXCHANGE_PROCEDURE: HeaderName = HeaderName::from_static("exchange-procedure");
 pub(crate) const EXCHANGE_PURPOSE: HeaderName = HeaderName::from_static("exchange-purpose");
@@ -26,12 +27,13 @@ pub(crate) const EXCHANGE_SYSTEM: HeaderName = HeaderName::from_static("exchange
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Names that only the gateway may speak under, towards nodes and towards consumers.
-const VOUCHED: [HeaderName; 9] = [
+const VOUCHED: [HeaderName; 10] = [
     EXCHANGE_ID,
     EXCHANGE_RECEIPT,
     EXCHANGE_SALT,
     EXCHANGE_AGREEMENT,
     EXCHANGE_DOSSIER,
+    EXCHANGE_FIELDS,
     EXCHANGE_MEMBER,
     EXCHANGE_PROCEDURE,
     EXCHANGE_PURPOSE,
@@ -40,6 +42,9 @@ const VOUCHED: [HeaderName; 9] = [
 
 /// Longest dossier or procedure, in bytes.
 const CASE_BYTES_MAX: usize = 128;
+/// Most fields that a caller may ask for, and the longest name of one, in bytes.
+const FIELDS_MAX: usize = 64;
+const FIELD_BYTES_MAX: usize = 128;
 
 /// A well-formed gRPC call: where to, and what the caller states about it.
 #[derive(Debug)]
@@ -51,27 +56,27 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Reads the head of `request`, which may have `bytes_max` bytes.
-    pub(crate) fn parse(request: &'a Request<RecvStream>, bytes_max: u32) -> Result<Self, Refusal> {
-        let headers = request.headers();
+    /// Reads the head of a request, which may have `bytes_max` bytes.
+    pub(crate) fn parse(head: &'a Parts, bytes_max: u32) -> Result<Self, Refusal> {
+        let headers = &head.headers;
         if size(headers) > bytes_max as usize {
             let expected = format!("at most {bytes_max} bytes");
             return Err(malformed("metadata", &expected));
         }
-        if request.method() != Method::POST {
+        if head.method != Method::POST {
             return Err(malformed("method", "POST"));
         }
         if !headers.get(CONTENT_TYPE).is_some_and(is_grpc) {
             return Err(malformed("content-type", "application/grpc"));
         }
-        let path = MethodPath::parse(request.uri().path())
+        let path = MethodPath::parse(head.uri.path())
             .ok_or_else(|| malformed("path", "/package.Service/Method"))?;
         let terms = Terms {
             purpose: id(headers, &EXCHANGE_PURPOSE)?,
             dossier: case(headers, &EXCHANGE_DOSSIER)?,
             procedure: case(headers, &EXCHANGE_PROCEDURE)?,
             agreement: id(headers, &EXCHANGE_AGREEMENT)?,
-            fields: Box::default(),
+            fields: fields(headers)?,
         };
         let timeout = match text(headers, &GRPC_TIMEOUT)? {
             Some(text) => Some(parse_timeout(text).ok_or_else(|| {
@@ -83,31 +88,42 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The head that goes on to the node: the caller's, without what only the gateway may say.
-pub(crate) fn upstream(
-    request: &Request<RecvStream>,
+/// The metadata that goes on to a node: the caller's, without what only the gateway may say.
+pub(crate) fn metadata(
+    asked: &HeaderMap,
     route: &Route<'_>,
-    connection: &Connection,
-    remaining: Duration,
     account: &Account,
-) -> Result<Request<()>, Refusal> {
-    let mut headers = request.headers().clone();
+) -> Result<HeaderMap, Refusal> {
+    let mut headers = asked.clone();
     VOUCHED.iter().for_each(|name| drop(headers.remove(name)));
     headers.remove(HOST);
-    if !route.pass_authorization {
+    if !route.limits.pass_authorization {
         headers.remove(AUTHORIZATION);
     }
-    let remaining = value(&format_timeout(remaining))?;
-    headers.insert(GRPC_TIMEOUT, respond::never_again(remaining));
     headers.insert(EXCHANGE_ID, account.exchange_value());
     headers.insert(EXCHANGE_SALT, respond::binary(&account.salt().0));
     for (name, text) in account.vouched() {
         headers.insert(name, value(text)?);
     }
+    if let Some(fields) = asked.get(EXCHANGE_FIELDS) {
+        headers.insert(EXCHANGE_FIELDS, fields.clone());
+    }
+    Ok(headers)
+}
+
+/// The head that goes on to a node on `connection`, where so much time is left.
+pub(crate) fn upstream(
+    mut headers: HeaderMap,
+    path: &str,
+    connection: &Connection,
+    remaining: Duration,
+) -> Result<Request<()>, Refusal> {
+    let remaining = value(&format_timeout(remaining))?;
+    headers.insert(GRPC_TIMEOUT, respond::never_again(remaining));
     let uri = Uri::builder()
         .scheme("https")
         .authority(&*connection.authority)
-        .path_and_query(route.path)
+        .path_and_query(path)
         .build()
         .map_err(|error| Refusal::new(Reason::UpstreamUnreachable).because(error))?;
     let mut head = Request::new(());
@@ -176,6 +192,23 @@ fn case(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Box<str>>, Refu
     }
 }
 
+/// Names of fields, separated by commas.
+fn fields(headers: &HeaderMap) -> Result<Box<[Box<str>]>, Refusal> {
+    let names = text(headers, &EXCHANGE_FIELDS)?.unwrap_or_default();
+    if names.is_empty() {
+        return Ok(Box::default());
+    }
+    let is_name = |name: &str| {
+        (1..=FIELD_BYTES_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
+    };
+    let names: Box<[&str]> = names.split(',').map(str::trim_ascii).take(FIELDS_MAX + 1).collect();
+    if names.len() > FIELDS_MAX || !names.iter().all(|name| is_name(name)) {
+        let expected = "1 to 64 names of at most 128 bytes, separated by commas";
+        return Err(malformed(EXCHANGE_FIELDS.as_str(), expected));
+    }
+    Ok(names.iter().map(|name| Box::from(*name)).collect())
+}
+
 fn parse_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -232,6 +265,21 @@ mod tests {
         check(Duration::from_secs(3600), "3600000m");
         check(Duration::from_secs(365 * 24 * 3600), "31536000S");
         check(Duration::from_secs(100_000_000), "27777H");
+    }
+
+    #[test]
+    fn fields_are_bounded() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(EXCHANGE_FIELDS, text.parse().unwrap());
+            fields(&headers).map(|names| names.len())
+        };
+        let names = |count| vec!["x".repeat(128); count].join(",");
+        assert_eq!(read(""), Ok(0));
+        assert_eq!(read("name, birth_date,address.commune"), Ok(3));
+        assert_eq!(read(&names(64)), Ok(64));
+        let bad = [",", "a,,b", "a b", &names(65), &"x".repeat(129)];
+        assert!(bad.iter().all(|text| read(text).is_err_and(|e| e.reason() == Reason::Malformed)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `grpc.health.v1.Health`, answered by the gateway about itself.
 
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -27,7 +27,7 @@ pub(crate) fn is_health(path: &str) -> bool {
 
 /// Answers a health call. A consumer that goes away in the middle needs no answer.
 pub(crate) async fn answer(
-    worker: Arc<Worker>,
+    worker: Rc<Worker>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {

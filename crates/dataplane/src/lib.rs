@@ -5,6 +5,9 @@
 
 mod account;
 mod admit;
+mod attempt;
+mod bearer;
+mod budget;
 mod connection;
 mod evidence;
 mod exchange;
@@ -12,6 +15,7 @@ mod forward;
 mod gateway;
 mod head;
 mod health;
+mod kept;
 mod listener;
 mod live;
 mod meter;
@@ -19,11 +23,16 @@ mod pump;
 mod quota;
 mod reply;
 mod respond;
+mod ruling;
 mod settings;
+mod shadow;
 mod tcp;
 mod tls;
+mod token;
+mod upload;
 mod upstream;
 
 pub use gateway::{Gateway, StartError};
 pub use live::Live;
 pub use settings::{Identity, Limits, Settings};
+pub use token::{IssuerError, IssuerSettings, Issuers, TokenError};

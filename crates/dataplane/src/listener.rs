@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use model::Reason;
@@ -39,7 +39,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Accepts connections until the gateway drains.
-pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener) {
+pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
     let mut phase = worker.shared.phase.subscribe();
     let mut tidy = tokio::time::interval(TIDY_EVERY);
     loop {
@@ -57,7 +57,8 @@ pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener) {
                 let shared = &worker.shared;
                 match Slot::take(&shared.connections, shared.limits.connections_max) {
                     Some(slot) => {
-                        drop(tokio::spawn(connection::serve(worker.clone(), tcp, source, slot)));
+                        let serving = connection::serve(worker.clone(), tcp, source, slot);
+                        drop(tokio::task::spawn_local(serving));
                     }
                     // It is closed at once: nothing cheaper can be said.
                     None => {

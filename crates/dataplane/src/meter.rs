@@ -17,6 +17,8 @@ pub(crate) struct Meter {
     digest: Sha256,
     bytes: u64,
     messages: u64,
+    /// Bytes of messages, those included that are still to come of the current one.
+    announced: u64,
     prefix: [u8; PREFIX_BYTES],
     prefix_len: usize,
     /// Bytes of the current message still to come.
@@ -27,7 +29,7 @@ impl Meter {
     pub(crate) fn new(salt: Salt) -> Self {
         let digest = Sha256::new_with_prefix(salt.0);
         let (prefix, prefix_len) = ([0; PREFIX_BYTES], 0);
-        Self { digest, bytes: 0, messages: 0, prefix, prefix_len, remaining: 0 }
+        Self { digest, bytes: 0, messages: 0, announced: 0, prefix, prefix_len, remaining: 0 }
     }
 
     /// Takes note of the next bytes.
@@ -57,10 +59,17 @@ impl Meter {
         if self.prefix_len == PREFIX_BYTES {
             let [_flags, length @ ..] = self.prefix;
             self.remaining = u64::from(u32::from_be_bytes(length));
+            self.announced = self.announced.saturating_add(self.remaining);
             self.messages += u64::from(self.remaining == 0);
             self.prefix_len = 0;
         }
         data.get(taken..).unwrap_or_default()
+    }
+
+    /// Bytes of all messages that have begun, their prefixes not counted. A message counts whole
+    /// once its length is known.
+    pub(crate) fn announced(&self) -> u64 {
+        self.announced
     }
 
     /// What has passed so far. Valid evidence for the prefix of a stream that is cut later.
@@ -100,5 +109,6 @@ mod tests {
         meter.add(&frame(b"whole"));
         meter.add(frame(b"not whole").get(..7).unwrap());
         assert_eq!(meter.traffic().messages, 1);
+        assert_eq!(meter.announced(), 14, "what it announced does");
     }
 }

@@ -5,6 +5,7 @@
 //! come while the receiver does not take any are joined: a few large pieces cost less memory
 //! than the many small frames that a sender may cut them into.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,6 +16,7 @@ use h2::{Reason, RecvStream, SendStream};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::kept::Kept;
 use crate::meter::Meter;
 
 /// Which side ended the move before its time.
@@ -23,6 +25,8 @@ pub(crate) enum Broken {
     Source(h2::Error),
     /// The stream that bytes go to.
     Sink(h2::Error),
+    /// There are more bytes of messages than may pass.
+    TooLarge(u64),
 }
 
 /// From this long on a sink that takes nothing counts as standing still; shorter waits are the
@@ -48,10 +52,10 @@ impl Stalls {
 }
 
 /// One pump among the stalled, as long as it lives.
-struct Stalled(Stalls);
+pub(crate) struct Stalled(Stalls);
 
 impl Stalled {
-    fn among(stalls: &Stalls) -> Self {
+    pub(crate) fn among(stalls: &Stalls) -> Self {
         let mut waiting = stalls.0.lock();
         waiting.pumps += 1;
         waiting.since.get_or_insert_with(Instant::now);
@@ -74,8 +78,14 @@ pub(crate) struct Pump<'a> {
     source: &'a mut RecvStream,
     sink: &'a mut SendStream<Bytes>,
     meter: &'a mut Meter,
-    /// Taken from the source and not yet by the sink; still charged to the sender's window.
+    /// Taken from the source and not yet by the sink; still charged to the sender's window, but
+    /// for those at its beginning that are sent again.
     held: BytesMut,
+    sent_again: usize,
+    /// Most bytes of messages that may pass.
+    bytes_max: u64,
+    /// Where what passes is kept, to be sent again or elsewhere.
+    kept: Option<&'a RefCell<Kept>>,
     /// Whether the last bytes carry the end of the stream, for want of trailers.
     ends_sink: bool,
     /// Where it is told that the sink takes nothing, and that it does so now.
@@ -90,8 +100,32 @@ impl<'a> Pump<'a> {
         sink: &'a mut SendStream<Bytes>,
         meter: &'a mut Meter,
     ) -> Self {
-        let held = BytesMut::new();
-        Self { source, sink, meter, held, ends_sink: false, stalls: None, stalled: None }
+        Self {
+            source,
+            sink,
+            meter,
+            held: BytesMut::new(),
+            sent_again: 0,
+            bytes_max: u64::MAX,
+            kept: None,
+            ends_sink: false,
+            stalls: None,
+            stalled: None,
+        }
+    }
+
+    /// Lets at most so many bytes of messages pass.
+    pub(crate) fn at_most(mut self, bytes_max: Option<u64>) -> Self {
+        self.bytes_max = bytes_max.unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Keeps what passes, and sends first what was kept before.
+    pub(crate) fn keeping(mut self, kept: &'a RefCell<Kept>) -> Self {
+        self.held = kept.borrow().joined();
+        self.sent_again = self.held.len();
+        self.kept = Some(kept);
+        self
     }
 
     /// Lets the last bytes end the sink where the source ends without trailers.
@@ -120,6 +154,12 @@ impl<'a> Pump<'a> {
                 Poll::Ready(Some(data)) => {
                     let data = data.map_err(Broken::Source)?;
                     self.meter.add(&data);
+                    if self.meter.announced() > self.bytes_max {
+                        return Poll::Ready(Err(Broken::TooLarge(self.bytes_max)));
+                    }
+                    if let Some(kept) = self.kept {
+                        kept.borrow_mut().keep(&data);
+                    }
                     if self.take(data)? {
                         return Poll::Ready(Ok(true));
                     }
@@ -174,8 +214,22 @@ impl<'a> Pump<'a> {
     }
 
     fn send(&mut self, data: Bytes, end: bool) -> Result<(), Broken> {
-        let length = data.len();
+        let free = data.len().min(self.sent_again);
+        let charged = data.len() - free;
         self.sink.send_data(data, end).map_err(Broken::Sink)?;
-        self.source.flow_control().release_capacity(length).map_err(Broken::Source)
+        self.sent_again -= free;
+        self.source.flow_control().release_capacity(charged).map_err(Broken::Source)
+    }
+}
+
+/// What is held goes with the pump, and may be sent again from where it was kept: it no longer
+/// counts against the sender.
+impl Drop for Pump<'_> {
+    fn drop(&mut self) {
+        let charged = self.held.len().saturating_sub(self.sent_again);
+        if charged > 0 {
+            // A source that has ended in the meantime has no window.
+            drop(self.source.flow_control().release_capacity(charged));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use model::{AgreementId, Timestamp};
-use policy::source::{Agreement, Quota};
+use policy::source::Quota;
 
 /// How far each agreement's quotas are used. Survives changes of revision.
 #[derive(Debug, Default)]
@@ -19,26 +19,31 @@ struct Cell {
 }
 
 impl Quotas {
-    /// Takes one call from each quota of `agreement`, or from none and says how long to wait.
-    pub(crate) fn take(&self, agreement: &Agreement, now: Timestamp) -> Result<(), Duration> {
-        if agreement.quota.is_empty() {
+    /// Takes one call from each quota of an agreement, or from none and says how long to wait.
+    pub(crate) fn take(
+        &self,
+        agreement: &AgreementId,
+        quotas: &[Quota],
+        now: Timestamp,
+    ) -> Result<(), Duration> {
+        if quotas.is_empty() {
             return Ok(());
         }
         let now_ns = now.as_micros().saturating_mul(1000);
-        let mut cells = match self.used.get_mut(&agreement.id) {
+        let mut cells = match self.used.get_mut(agreement) {
             Some(cells) => cells,
-            None => self.used.entry(agreement.id.clone()).or_default(),
+            None => self.used.entry(agreement.clone()).or_default(),
         };
-        cells.resize(agreement.quota.len(), Cell::default());
+        cells.resize(quotas.len(), Cell::default());
         let mut wait_ns = 0;
-        for (cell, quota) in cells.iter_mut().zip(&agreement.quota) {
+        for (cell, quota) in cells.iter_mut().zip(quotas) {
             cell.catch_up(quota, now_ns);
             wait_ns = wait_ns.max(cell.wait_ns(quota, now_ns));
         }
         if wait_ns > 0 {
             return Err(Duration::from_nanos(wait_ns));
         }
-        for (cell, quota) in cells.iter_mut().zip(&agreement.quota) {
+        for (cell, quota) in cells.iter_mut().zip(quotas) {
             cell.arrival_ns = cell.arrival_ns.max(now_ns).saturating_add(interval_ns(quota));
         }
         Ok(())
@@ -65,30 +70,23 @@ fn interval_ns(quota: &Quota) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use model::PurposeCode;
-    use policy::source::{Consumer, Methods, Mode, State};
-
     use super::*;
 
-    fn agreement(quota: &[(u32, u64, u32)]) -> Agreement {
-        let quota = quota.iter().map(|(calls, secs, burst)| Quota {
-            calls: *calls,
-            period: Duration::from_secs(*secs),
-            burst: *burst,
-        });
-        Agreement {
-            id: "A-1".parse().unwrap(),
-            consumer: Consumer::Member("G09".parse().unwrap()),
-            node: "n".parse().unwrap(),
-            service: "s".into(),
-            methods: Methods::All,
-            purposes: vec!["p".parse::<PurposeCode>().unwrap()],
-            legal_basis: String::new(),
-            mode: Mode::ByDefault,
-            valid_from: Timestamp::from_secs(0),
-            valid_until: Timestamp::MAX,
-            state: State::Active,
-            quota: quota.collect(),
+    /// Quotas, and a way to take a call from those of one agreement.
+    struct Used(Quotas, Vec<Quota>);
+
+    impl Used {
+        fn of(quotas: &[(u32, u64, u32)]) -> Self {
+            let quota = |(calls, secs, burst): &(u32, u64, u32)| Quota {
+                calls: *calls,
+                period: Duration::from_secs(*secs),
+                burst: *burst,
+            };
+            Self(Quotas::default(), quotas.iter().map(quota).collect())
+        }
+
+        fn take(&self, now: Timestamp) -> Result<(), Duration> {
+            self.0.take(&"A-1".parse().unwrap(), &self.1, now)
         }
     }
 
@@ -98,37 +96,37 @@ mod tests {
 
     #[test]
     fn a_burst_passes_then_the_rate_holds() {
-        let (quotas, agreement) = (Quotas::default(), agreement(&[(10, 1, 3)]));
+        let quotas = Used::of(&[(10, 1, 3)]);
         for _ in 0..3 {
-            assert_eq!(quotas.take(&agreement, at(0)), Ok(()));
+            assert_eq!(quotas.take(at(0)), Ok(()));
         }
-        assert_eq!(quotas.take(&agreement, at(0)), Err(Duration::from_millis(100)));
-        assert_eq!(quotas.take(&agreement, at(99)), Err(Duration::from_millis(1)));
-        assert_eq!(quotas.take(&agreement, at(100)), Ok(()));
-        assert_eq!(quotas.take(&agreement, at(100)), Err(Duration::from_millis(100)));
+        assert_eq!(quotas.take(at(0)), Err(Duration::from_millis(100)));
+        assert_eq!(quotas.take(at(99)), Err(Duration::from_millis(1)));
+        assert_eq!(quotas.take(at(100)), Ok(()));
+        assert_eq!(quotas.take(at(100)), Err(Duration::from_millis(100)));
     }
 
     #[test]
     fn a_refused_call_takes_from_no_quota() {
-        let (quotas, agreement) = (Quotas::default(), agreement(&[(1000, 1, 1000), (1, 60, 1)]));
-        assert_eq!(quotas.take(&agreement, at(0)), Ok(()));
+        let quotas = Used::of(&[(1000, 1, 1000), (1, 60, 1)]);
+        assert_eq!(quotas.take(at(0)), Ok(()));
         for _ in 0..5000 {
-            assert!(quotas.take(&agreement, at(1)).is_err());
+            assert!(quotas.take(at(1)).is_err());
         }
-        assert_eq!(quotas.take(&agreement, at(60_000)), Ok(()));
+        assert_eq!(quotas.take(at(60_000)), Ok(()));
     }
 
     #[test]
     fn a_clock_set_back_does_not_lock_callers_out() {
-        let (quotas, agreement) = (Quotas::default(), agreement(&[(10, 1, 3)]));
-        assert_eq!(quotas.take(&agreement, at(3_600_000)), Ok(()));
-        assert_eq!(quotas.take(&agreement, at(0)), Err(Duration::from_millis(100)));
-        assert_eq!(quotas.take(&agreement, at(100)), Ok(()));
+        let quotas = Used::of(&[(10, 1, 3)]);
+        assert_eq!(quotas.take(at(3_600_000)), Ok(()));
+        assert_eq!(quotas.take(at(0)), Err(Duration::from_millis(100)));
+        assert_eq!(quotas.take(at(100)), Ok(()));
     }
 
     #[test]
     fn no_quota_means_no_bound() {
-        let (quotas, agreement) = (Quotas::default(), agreement(&[]));
-        assert!((0..10_000).all(|_| quotas.take(&agreement, at(0)).is_ok()));
+        let quotas = Used::of(&[]);
+        assert!((0..10_000).all(|_| quotas.take(at(0)).is_ok()));
     }
 }

@@ -54,12 +54,16 @@ impl Reply {
         &mut self,
         body: &mut RecvStream,
         meter: &mut Meter,
+        bytes_max: Option<u64>,
     ) -> Result<(), Refusal> {
         let Stage::Body(stream) = &mut self.stage else { return Err(gone("bytes before a head")) };
-        match Pump::new(body, stream, meter).run().await {
+        match Pump::new(body, stream, meter).at_most(bytes_max).run().await {
             Ok(_open) => Ok(()),
             Err(Broken::Source(error)) => Err(failed(error)),
             Err(Broken::Sink(error)) => Err(gone(error)),
+            Err(Broken::TooLarge(most)) => {
+                Err(Refusal::new(Reason::AnswerTooLarge).with("bytes_max", most))
+            }
         }
     }
 

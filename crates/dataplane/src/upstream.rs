@@ -4,6 +4,7 @@
 //! of its own: callers wait for whichever endpoint is ready first, and a caller that goes away
 //! stops nothing.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use crate::budget::Budget;
 use crate::connection::SMALL_FRAMES_BUDGET;
 use crate::pump::Stalls;
 use crate::settings::{Identity, Limits};
@@ -36,7 +38,7 @@ const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * CALLS_PER_CONNECTION_
 /// Calls at once until the node has said how many it takes.
 const FIRST_CALLS_MAX: usize = 100;
 /// How long an endpoint that could not be reached is left alone.
-const LEAVE_ALONE: Duration = Duration::from_millis(500);
+pub(crate) const LEAVE_ALONE: Duration = Duration::from_millis(500);
 /// What a caller is told to wait when all connections are full.
 const FULL_WAIT: Duration = Duration::from_millis(100);
 
@@ -44,18 +46,23 @@ const FULL_WAIT: Duration = Duration::from_millis(100);
 pub(crate) struct Upstreams {
     identity: Identity,
     limits: Limits,
-    nodes: Mutex<HashMap<NodeId, Arc<Pool>>>,
+    workers: usize,
+    nodes: RefCell<HashMap<NodeId, Arc<Pool>>>,
 }
 
-/// Connections to one node, valid as long as the node is described in the same way.
-struct Pool {
-    node: Node,
+/// Connections to one node, valid as long as the node is reached in the same way.
+pub(crate) struct Pool {
+    node: NodeId,
+    server_name: Option<String>,
+    authorities: Arc<[Vec<u8>]>,
     tls: TlsConnector,
     limits: Limits,
     next: AtomicUsize,
     endpoints: Vec<EndpointPool>,
     /// Counts attempts that have ended, well or not.
     attempts: watch::Sender<u64>,
+    /// How many calls may be sent again.
+    pub(crate) retries: Mutex<Budget>,
 }
 
 struct EndpointPool {
@@ -92,56 +99,44 @@ pub(crate) struct Connection {
 }
 
 impl Upstreams {
-    pub(crate) fn new(identity: Identity, limits: Limits) -> Self {
-        Self { identity, limits, nodes: Mutex::default() }
+    /// Connections for one of so many workers.
+    pub(crate) fn new(identity: Identity, limits: Limits, workers: usize) -> Self {
+        Self { identity, limits, workers, nodes: RefCell::default() }
     }
 
-    /// A connection to `node` with room for one more call.
+    /// Lets go of nodes that `snapshot` no longer has, or reaches differently. Calls under way
+    /// keep their connections.
+    pub(crate) fn sweep(&self, snapshot: &Snapshot) {
+        let leads = |pool: &Pool| snapshot.nodes().iter().any(|node| pool.leads_to(node));
+        self.nodes.borrow_mut().retain(|_, pool| leads(pool));
+    }
+
+    /// The connections to `node`.
     ///
     /// # Errors
     ///
-    /// Refuses when no endpoint of the node can be reached, or all connections are full.
-    pub(crate) async fn checkout(&self, node: &Node) -> Result<Connection, Refusal> {
-        let pool = self.pool(node)?;
-        let mut attempts = pool.attempts.subscribe();
-        loop {
-            attempts.borrow_and_update();
-            match pool.take() {
-                Ok(connection) => return Ok(connection),
-                Err(outlooks) => wait_worthwhile(node, outlooks)?,
-            }
-            // The pool holds the sender, so this ends only with an attempt.
-            drop(attempts.changed().await);
-        }
-    }
-
-    /// Lets go of nodes that `snapshot` no longer has, or describes differently. Calls under way
-    /// keep their connections.
-    pub(crate) fn sweep(&self, snapshot: &Snapshot) {
-        self.nodes.lock().retain(|_, pool| snapshot.nodes().contains(&pool.node));
-    }
-
-    fn pool(&self, node: &Node) -> Result<Arc<Pool>, Refusal> {
-        let mut nodes = self.nodes.lock();
-        if let Some(pool) = nodes.get(&node.id).filter(|pool| pool.node == *node) {
+    /// Refuses when the node's authorities are of no use.
+    pub(crate) fn pool(&self, node: &Node) -> Result<Arc<Pool>, Refusal> {
+        let mut nodes = self.nodes.borrow_mut();
+        if let Some(pool) = nodes.get(&node.id).filter(|pool| pool.leads_to(node)) {
             return Ok(pool.clone());
         }
         let tls = tls::client(&self.identity, &node.authorities).map_err(|error| {
             Refusal::new(Reason::UpstreamUnreachable).because(format!("{error:?}"))
         })?;
-        let pool = Arc::new(Pool::new(node.clone(), tls.into(), self.limits.clone()));
+        let pool = Arc::new(Pool::new(node, tls.into(), self.limits.clone(), self.workers));
         nodes.insert(node.id.clone(), pool.clone());
         Ok(pool)
     }
 }
 
 /// Refuses unless some endpoint may yet become ready.
-fn wait_worthwhile(node: &Node, outlooks: Vec<(&Endpoint, Outlook)>) -> Result<(), Refusal> {
+fn wait_worthwhile(node: &NodeId, outlooks: Vec<(&Endpoint, Outlook)>) -> Result<(), Refusal> {
     if outlooks.iter().any(|(_, outlook)| matches!(outlook, Outlook::Connecting)) {
         return Ok(());
     }
     if outlooks.iter().any(|(_, outlook)| matches!(outlook, Outlook::Full)) {
-        let full = Refusal::new(Reason::Overloaded).with("node", &node.id);
+        let full = Refusal::new(Reason::Overloaded).with("node", node);
         return Err(full.retry_after(FULL_WAIT));
     }
     let causes: Vec<String> = outlooks
@@ -151,20 +146,56 @@ fn wait_worthwhile(node: &Node, outlooks: Vec<(&Endpoint, Outlook)>) -> Result<(
             Outlook::Connecting | Outlook::Full => None,
         })
         .collect();
-    let refusal = Refusal::new(Reason::UpstreamUnreachable).with("node", &node.id);
+    let refusal = Refusal::new(Reason::UpstreamUnreachable).with("node", node);
     Err(refusal.because(causes.join("; ")))
 }
 
 impl Pool {
-    fn new(node: Node, tls: TlsConnector, limits: Limits) -> Self {
+    fn new(node: &Node, tls: TlsConnector, limits: Limits, workers: usize) -> Self {
         let endpoint = |endpoint: &Endpoint| EndpointPool {
             endpoint: endpoint.clone(),
             open: Mutex::default(),
             attempt: Mutex::new(Attempt::None),
         };
         let endpoints = node.endpoints.iter().map(endpoint).collect();
-        let attempts = watch::Sender::new(0);
-        Self { node, tls, limits, next: AtomicUsize::new(0), endpoints, attempts }
+        Self {
+            node: node.id.clone(),
+            server_name: node.server_name.clone(),
+            authorities: node.authorities.clone(),
+            tls,
+            limits,
+            next: AtomicUsize::new(0),
+            endpoints,
+            attempts: watch::Sender::new(0),
+            retries: Mutex::new(Budget::new(workers, Instant::now())),
+        }
+    }
+
+    /// Whether these are connections to `node` as it is described now.
+    fn leads_to(&self, node: &Node) -> bool {
+        let vouched = || Arc::ptr_eq(&self.authorities, &node.authorities);
+        self.node == node.id
+            && self.endpoints.iter().map(|pool| &pool.endpoint).eq(&node.endpoints)
+            && self.server_name == node.server_name
+            && (vouched() || self.authorities == node.authorities)
+    }
+
+    /// A connection with room for one more call.
+    ///
+    /// # Errors
+    ///
+    /// Refuses when no endpoint of the node can be reached, or all connections are full.
+    pub(crate) async fn checkout(self: &Arc<Self>) -> Result<Connection, Refusal> {
+        let mut attempts = self.attempts.subscribe();
+        loop {
+            attempts.borrow_and_update();
+            match self.take() {
+                Ok(connection) => return Ok(connection),
+                Err(outlooks) => wait_worthwhile(&self.node, outlooks)?,
+            }
+            // The pool holds the sender, so this ends only with an attempt.
+            drop(attempts.changed().await);
+        }
     }
 
     /// A connection of the endpoint whose turn it is, or of one after it; endpoints without
@@ -210,7 +241,7 @@ impl Pool {
     }
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, String> {
-        let host = self.node.server_name.as_ref().unwrap_or(&endpoint.host);
+        let host = self.server_name.as_ref().unwrap_or(&endpoint.host);
         let name = ServerName::try_from(host.clone())
             .map_err(|_| format!("`{host}` is not a server name"))?;
         let within = self.limits.connect_time_max;

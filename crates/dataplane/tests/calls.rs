@@ -264,10 +264,9 @@ async fn a_token_passes_where_the_route_says_so() {
     let world = World::with(
         |source| {
             source.routes = vec![policy::source::RouteRule {
-                service: testkit::echo::SERVICE.into(),
                 method: Some("Unary".into()),
-                deadline_max: None,
                 pass_authorization: Some(true),
+                ..support::rule()
             }];
         },
         |_| {},

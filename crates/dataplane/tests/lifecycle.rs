@@ -102,12 +102,8 @@ async fn a_deadline_cuts_a_stream_with_a_status() {
 async fn the_node_is_told_the_time_that_is_left_and_the_route_caps_it() {
     let world = World::with(
         |source| {
-            source.routes = vec![RouteRule {
-                service: testkit::echo::SERVICE.into(),
-                method: None,
-                deadline_max: Some(Duration::from_secs(10)),
-                pass_authorization: None,
-            }];
+            source.routes =
+                vec![RouteRule { deadline_max: Some(Duration::from_secs(10)), ..support::rule() }];
         },
         |_| {},
     )

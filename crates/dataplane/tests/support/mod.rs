@@ -13,8 +13,8 @@ use audit::{Log, Options, Origin, Signer, VerifyingKey};
 use dataplane::{Gateway, Identity, Limits, Live, Settings};
 use model::{CertificateDigest, Effect, Entry, Reason, RevisionId, Timestamp};
 use policy::source::{
-    Agreement, Consumer, Endpoint, Member, Method, Methods, Mode, Node, Purpose, Service, State,
-    System,
+    Agreement, Attributes, Consumer, Endpoint, Fields, Member, Method, Methods, Mode, Node,
+    Purpose, RouteRule, Service, State, System,
 };
 use policy::{Snapshot, Source};
 use rustls::pki_types::pem::PemObject;
@@ -176,8 +176,11 @@ fn revision(authority: &Authority, system: &Issued, echo: SocketAddr) -> Source 
         id: id.parse().unwrap(),
         name: id.into(),
         parent: parent.map(|id| id.parse().unwrap()),
+        classes: Vec::new(),
+        attributes: Attributes::new(),
     };
-    let method = |name: &str, effect| Method { name: name.into(), effect };
+    let method =
+        |name: &str, effect| Method { name: name.into(), effect, attributes: Attributes::new() };
     Source {
         revision: RevisionId(1),
         members: vec![member("H26", None), member("H26.12", Some("H26")), member("G01", None)],
@@ -186,11 +189,9 @@ fn revision(authority: &Authority, system: &Issued, echo: SocketAddr) -> Source 
             name: "Hệ thống một cửa".into(),
             member: "H26.12".parse().unwrap(),
             certificates: vec![digest(system)],
+            attributes: Attributes::new(),
         }],
         nodes: vec![Node {
-            id: "echo".parse().unwrap(),
-            name: "Echo".into(),
-            provider: "G01".parse().unwrap(),
             services: vec![Service {
                 name: SERVICE.into(),
                 methods: vec![
@@ -200,16 +201,33 @@ fn revision(authority: &Authority, system: &Issued, echo: SocketAddr) -> Source 
                     method("ClientStream", Effect::Update),
                     method("BidiStream", Effect::Query),
                 ],
+                attributes: Attributes::new(),
             }],
-            endpoints: vec![endpoint(echo)],
-            authorities: vec![authority.certificate_der()].into(),
-            server_name: None,
+            ..node("echo", authority, echo)
         }],
         purposes: vec![Purpose { code: "residence".parse().unwrap(), name: "Cư trú".into() }],
         agreements: vec![agreement("echo-for-H26")],
-        routes: Vec::new(),
-        revoked: Vec::new(),
+        ..Source::default()
     }
+}
+
+/// A node of G01 that offers no service of its own.
+pub fn node(id: &str, authority: &Authority, address: SocketAddr) -> Node {
+    Node {
+        id: id.parse().unwrap(),
+        name: id.into(),
+        provider: "G01".parse().unwrap(),
+        services: Vec::new(),
+        endpoints: vec![endpoint(address)],
+        authorities: vec![authority.certificate_der()].into(),
+        server_name: None,
+        attributes: Attributes::new(),
+    }
+}
+
+/// A rule for the whole echo service that leaves everything open.
+pub fn rule() -> RouteRule {
+    RouteRule { service: SERVICE.into(), ..RouteRule::default() }
 }
 
 pub fn endpoint(address: SocketAddr) -> Endpoint {
@@ -229,7 +247,9 @@ pub fn agreement(id: &str) -> Agreement {
         valid_from: Timestamp::from_secs(1_767_000_000),
         valid_until: Timestamp::from_secs(1_830_000_000),
         state: State::Active,
+        fields: Fields::All,
         quota: Vec::new(),
+        subjects: None,
     }
 }
 

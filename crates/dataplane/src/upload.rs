@@ -1,0 +1,137 @@
+//! The consumer's request on its way to a node, and what of it may have to be sent again.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream};
+use http::HeaderMap;
+use model::{Reason, Refusal};
+
+use crate::kept::Kept;
+use crate::meter::Meter;
+use crate::pump::{Broken, Pump, Stalls};
+use crate::shadow::{self, Copy};
+
+/// Longest request that is sent again, in bytes.
+pub(crate) const AGAIN_BYTES_MAX: usize = 64 << 10;
+
+/// A request. Outlives the attempts to send it.
+pub(crate) struct Upload {
+    body: RecvStream,
+    bytes_max: Option<u64>,
+    again: bool,
+    kept: Option<Rc<RefCell<Kept>>>,
+    /// The trailers of a request that has ended, if it has any.
+    ended: Option<Option<HeaderMap>>,
+    /// The copy that leaves once the request has ended.
+    copy: Option<Copy>,
+}
+
+impl Upload {
+    /// A request of at most `bytes_max`, kept as far as it may be sent `again` or copied.
+    pub(crate) fn new(
+        body: RecvStream,
+        bytes_max: Option<u64>,
+        again: bool,
+        copy: Option<Copy>,
+    ) -> Self {
+        let kept = match (&copy, again) {
+            (Some(_), _) => Some(Kept::up_to(shadow::COPY_BYTES_MAX)),
+            (None, true) => Some(Kept::up_to(AGAIN_BYTES_MAX)),
+            (None, false) => None,
+        };
+        let kept = kept.map(|kept| Rc::new(RefCell::new(kept)));
+        Self { body, bytes_max, again, kept, ended: None, copy }
+    }
+
+    /// Whether the request has no bytes, so that its head is all of it.
+    pub(crate) fn is_head_alone(&self) -> bool {
+        let nothing_kept =
+            self.kept.as_ref().is_none_or(|kept| kept.borrow().whole().unwrap_or_default() == 0);
+        nothing_kept && self.body.is_end_stream()
+    }
+
+    /// A handle to what is kept.
+    pub(crate) fn keeping(&self) -> Keeping {
+        Keeping { kept: self.kept.clone(), for_copy: self.copy.is_some() }
+    }
+
+    /// Passes the request on to a node, from its beginning.
+    pub(crate) async fn send(
+        &mut self,
+        mut stream: SendStream<Bytes>,
+        meter: &mut Meter,
+        stalls: &Stalls,
+    ) -> Result<(), Refusal> {
+        let kept = self.kept.clone();
+        let mut pump = Pump::new(&mut self.body, &mut stream, meter)
+            .ending_sink()
+            .telling(stalls)
+            .at_most(self.bytes_max);
+        if let Some(kept) = &kept {
+            pump = pump.keeping(kept);
+        }
+        match pump.run().await {
+            Ok(true) => {
+                self.end(None);
+                return Ok(());
+            }
+            Ok(false) => {}
+            Err(Broken::Source(error)) => return Err(gone(error)),
+            // The node takes no more; what it answers decides the call.
+            Err(Broken::Sink(_)) => return Ok(()),
+            Err(Broken::TooLarge(most)) => {
+                return Err(Refusal::new(Reason::RequestTooLarge).with("bytes_max", most));
+            }
+        }
+        if self.ended.is_none() {
+            let trailers = self.body.trailers().await.map_err(gone)?;
+            self.end(trailers);
+        }
+        let ended = match self.ended.clone().flatten() {
+            Some(trailers) => stream.send_trailers(trailers),
+            None => stream.send_data(Bytes::new(), true),
+        };
+        // As above: the answer decides.
+        drop(ended);
+        Ok(())
+    }
+
+    /// Notes that the request has ended, and lets its copy leave.
+    pub(crate) fn end(&mut self, trailers: Option<HeaderMap>) {
+        self.ended = Some(trailers);
+        if let Some(copy) = self.copy.take() {
+            let frames = self.kept.as_ref().and_then(|kept| kept.borrow().frames());
+            copy.leave(frames);
+            if !self.again {
+                self.keeping().end();
+            }
+        }
+    }
+}
+
+/// A handle to what is kept of a request, beside the one who sends it.
+pub(crate) struct Keeping {
+    kept: Option<Rc<RefCell<Kept>>>,
+    for_copy: bool,
+}
+
+impl Keeping {
+    /// Whether all that was read of the request can be sent again.
+    pub(crate) fn is_held(&self) -> bool {
+        let bytes = |kept: &Rc<RefCell<Kept>>| kept.borrow().whole();
+        self.kept.as_ref().and_then(bytes).is_some_and(|bytes| bytes <= AGAIN_BYTES_MAX)
+    }
+
+    /// Lets go of it, since the request will not be sent again. What a copy needs stays.
+    pub(crate) fn end(&self) {
+        if let Some(kept) = self.kept.as_ref().filter(|_| !self.for_copy) {
+            kept.borrow_mut().forget();
+        }
+    }
+}
+
+fn gone(error: h2::Error) -> Refusal {
+    Refusal::new(Reason::Cancelled).because(error)
+}
