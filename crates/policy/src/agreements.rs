@@ -60,7 +60,9 @@ pub(crate) struct Slot {
     pub(crate) state: State,
     pub(crate) valid_from: Timestamp,
     pub(crate) valid_until: Timestamp,
-    /// The methods it covers, by their place in the service; all set where the clauses decide.
+    /// Whether the service has too many methods for `methods`, so that the clauses decide.
+    wide: bool,
+    /// The methods it covers, by their place in the service.
     methods: u64,
     pub(crate) agreement: Agreement,
 }
@@ -81,10 +83,9 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// Its slots; `first_method` is where the methods of its service begin.
     fn slots(self, first_method: Ix) -> impl Iterator<Item = Slot> {
-        let methods = match &self.agreement.clauses.methods {
-            None => u64::MAX,
-            Some(methods) => mask(methods, first_method),
-        };
+        let named = self.agreement.clauses.methods.as_deref();
+        let mask = named.map_or(Some(u64::MAX), |methods| mask(methods, first_method));
+        let (wide, methods) = (mask.is_none(), mask.unwrap_or_default());
         let Self { key, purposes, state, valid_from, valid_until, agreement } = self;
         purposes.into_iter().map(move |purpose| Slot {
             key,
@@ -92,46 +93,51 @@ impl Compiled {
             state,
             valid_from,
             valid_until,
+            wide,
             methods,
             agreement: agreement.clone(),
         })
     }
 }
 
-/// One bit for each method of the service; all of them where there are too many.
-fn mask(methods: &[Ix], first: Ix) -> u64 {
+/// One bit for each method of the service; `None` where there are too many.
+fn mask(methods: &[Ix], first: Ix) -> Option<u64> {
     let bit = |method: &Ix| {
         method.checked_sub(first).filter(|place| *place < MASK_BITS).map(|place| 1_u64 << place)
     };
-    methods.iter().map(bit).try_fold(0, |mask, bit| Some(mask | bit?)).unwrap_or(u64::MAX)
+    methods.iter().map(bit).try_fold(0, |mask, bit| Some(mask | bit?))
 }
 
 impl Slot {
     /// Whether it covers a method, which stands at `place` in its service.
     pub(crate) fn covers(&self, method: Ix, place: Ix) -> bool {
-        if self.methods != u64::MAX {
-            return place < MASK_BITS && self.methods >> place & 1 == 1;
+        // All methods are all of the service, however many.
+        if !self.wide {
+            return self.methods == u64::MAX || place < MASK_BITS && self.methods >> place & 1 == 1;
         }
         let named = self.agreement.clauses.methods.as_ref();
-        named.is_none_or(|methods| methods.binary_search(&method).is_ok())
+        named.is_some_and(|methods| methods.binary_search(&method).is_ok())
     }
 }
 
 /// All agreements of a revision.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Agreements {
-    shards: Box<[Arc<Shard>]>,
+    shards: Box<[Shard]>,
     ids: Box<[Arc<Ids>]>,
     /// For each consumer a bit for each service, modulo 64, that it may have an agreement on.
     reach: Arc<[u64]>,
     count: usize,
 }
 
+/// Cloning shares what is in it.
 #[derive(Clone, Debug, Default)]
 struct Shard {
-    /// An open table with linear probing; at least one slot is free.
-    slots: Box<[Option<Slot>]>,
-    aside: Table<Key, Aside>,
+    /// An open table with linear probing that does not wrap: the last slot is free.
+    slots: Arc<[Option<Slot>]>,
+    /// How many of the slots hashes lead to.
+    starts: usize,
+    aside: Option<Arc<Table<Key, Aside>>>,
 }
 
 /// A long run, by purpose.
@@ -182,8 +188,7 @@ impl Agreements {
                 slots.extend(agreement.slots(first_method(key.service())));
             }
         }
-        let shards: Result<Box<[_]>, _> =
-            slots.into_iter().map(|slots| Shard::build(slots).map(Arc::new)).collect();
+        let shards: Result<Box<[_]>, _> = slots.into_iter().map(Shard::build).collect();
         let ids = ids.into_iter().map(|ids| Arc::new(Ids::build(ids))).collect();
         Ok(Self { shards: shards?, ids, reach: reach.into(), count })
     }
@@ -204,9 +209,9 @@ impl Agreements {
     pub(crate) fn run(&self, key: Key, purpose: Option<Ix>) -> impl Iterator<Item = &Slot> {
         let hash = key.hash();
         let shard = self.shards.get(shard_of(hash, self.shards.len()));
-        let near = shard.map(|shard| shard.run(key, hash)).into_iter().flatten();
-        let aside = shard.filter(|shard| !shard.aside.is_empty());
-        let aside = aside.and_then(|shard| shard.aside.get(&key));
+        let near = shard.map_or(Default::default(), |shard| shard.from(hash)).iter();
+        let near = near.map_while(Option::as_ref).filter(move |slot| slot.key == key);
+        let aside = shard.and_then(|shard| shard.aside.as_ref()?.get(&key));
         near.chain(aside.into_iter().flat_map(move |aside| {
             let (first, last) = purpose.map_or((Ix::MIN, Ix::MAX), |only| (only, only));
             aside.range(first..=last).flat_map(|(_, slots)| slots)
@@ -217,18 +222,6 @@ impl Agreements {
     pub(crate) fn find(&self, id: &str) -> Vec<&Slot> {
         let Some(key) = self.key_of(id) else { return Vec::new() };
         self.run(key, None).filter(|slot| slot.agreement.id.as_str() == id).collect()
-    }
-
-    /// Every slot, in no particular order.
-    #[cfg(test)]
-    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.shards.iter().flat_map(|shard| {
-            shard
-                .slots
-                .iter()
-                .flatten()
-                .chain(shard.aside.values().flat_map(|aside| aside.values().flatten()))
-        })
     }
 
     fn key_of(&self, id: &str) -> Option<Key> {
@@ -255,12 +248,12 @@ impl Agreements {
             self.reach = reach.into();
         }
         if self.shards.is_empty() {
-            (self.shards, self.ids) = (Box::new([Arc::default()]), Box::new([Arc::default()]));
+            (self.shards, self.ids) = (Box::new([Shard::default()]), Box::new([Arc::default()]));
         }
         let at = shard_of(key.hash(), self.shards.len());
         if let Some(shard) = self.shards.get_mut(at) {
             let slots = shard.all().cloned().chain(agreement.slots(first_method)).collect();
-            *shard = Arc::new(Shard::build(slots)?);
+            *shard = Shard::build(slots)?;
         }
         let at = shard_of(hash, self.ids.len());
         if let Some(ids) = self.ids.get_mut(at) {
@@ -279,7 +272,7 @@ impl Agreements {
             let others = shard.all().filter(|slot| slot.agreement.id != *id).cloned().collect();
             // Fewer than before are never too many.
             if let Ok(built) = Shard::build(others) {
-                *shard = Arc::new(built);
+                *shard = built;
             }
         }
         let hash = hash(id);
@@ -308,7 +301,10 @@ impl Shard {
         slots.sort_by(|a, b| {
             (a.key, &a.agreement.id, a.purpose).cmp(&(b.key, &b.agreement.id, b.purpose))
         });
-        let mut shard = Self { slots: open_table(slots.len()), aside: Table::default() };
+        let mut table: Vec<Option<Slot>> = Vec::new();
+        let starts = starts(slots.len());
+        table.resize_with(starts, || None);
+        let mut kept_aside = Table::default();
         let mut slots = slots.into_iter().peekable();
         while let Some(first) = slots.next() {
             let key = first.key;
@@ -317,40 +313,34 @@ impl Shard {
                 run.push(next);
             }
             match run.len() <= RUN_SLOTS_MAX {
-                true => run.into_iter().for_each(|slot| shard.insert(slot)),
-                false => drop(shard.aside.insert(key, aside(run)?)),
+                true => run.into_iter().for_each(|slot| insert(&mut table, starts, slot)),
+                false => drop(kept_aside.insert(key, aside(run)?)),
             }
         }
-        Ok(shard)
-    }
-
-    fn insert(&mut self, slot: Slot) {
-        let start = start(slot.key.hash(), self.slots.len());
-        let (before, after) = self.slots.split_at_mut(start);
-        let free = after.iter_mut().chain(before).find(|slot| slot.is_none());
-        // INVARIANT: the table has more slots than are inserted.
-        if let Some(free) = free {
-            *free = Some(slot);
+        // Behind the last slot a free one ends its run.
+        if table.last().is_some_and(Option::is_some) {
+            table.push(None);
         }
+        let aside = (!kept_aside.is_empty()).then(|| Arc::new(kept_aside));
+        Ok(Self { slots: table.into(), starts, aside })
     }
 
-    /// The slots with this key: they stand between its start and the next free slot.
-    fn run(&self, key: Key, hash: u64) -> impl Iterator<Item = &Slot> {
-        let start = start(hash, self.slots.len());
-        let (before, after) = self.slots.split_at_checked(start).unwrap_or_default();
-        let run = after.iter().chain(before).map_while(Option::as_ref);
-        run.filter(move |slot| slot.key == key)
+    /// The slots from where those with this hash begin.
+    fn from(&self, hash: u64) -> &[Option<Slot>] {
+        self.slots.get(start(hash, self.starts)..).unwrap_or_default()
     }
 
     fn all(&self) -> impl Iterator<Item = &Slot> {
-        let aside = self.aside.values().flat_map(|aside| aside.values().flatten());
-        self.slots.iter().flatten().chain(aside)
+        self.slots.iter().flatten().chain(self.all_aside())
+    }
+
+    fn all_aside(&self) -> impl Iterator<Item = &Slot> {
+        let aside = self.aside.iter().flat_map(|aside| aside.values());
+        aside.flat_map(|runs| runs.values().flatten())
     }
 
     fn memory_bytes(&self) -> usize {
-        let aside: usize =
-            self.aside.values().flat_map(|aside| aside.values()).map(|run| run.len()).sum();
-        size_of::<Self>() + (self.slots.len() + aside) * size_of::<Slot>()
+        size_of::<Self>() + (self.slots.len() + self.all_aside().count()) * size_of::<Slot>()
     }
 }
 
@@ -366,17 +356,24 @@ fn aside(run: Vec<Slot>) -> Result<Aside, TooManyAlike> {
     Ok(by_purpose.into_iter().map(|(purpose, slots)| (purpose, slots.into())).collect())
 }
 
-/// A table with room for so many slots, at seven tenths full.
-fn open_table(slots: usize) -> Box<[Option<Slot>]> {
-    let mut table = Vec::new();
-    table.resize_with(slots * 10 / 7 + 1, || None);
-    table.into()
+/// How many slots hashes lead to, so that the table is seven tenths full.
+fn starts(slots: usize) -> usize {
+    slots * 10 / 7 + 1
 }
 
-/// Where the slots of a hash begin in a table of this length.
-fn start(hash: u64, length: usize) -> usize {
+/// Puts a slot into the first free place from where its hash leads.
+fn insert(table: &mut Vec<Option<Slot>>, starts: usize, slot: Slot) {
+    let mut run = table.iter_mut().skip(start(slot.key.hash(), starts));
+    match run.find(|place| place.is_none()) {
+        Some(free) => *free = Some(slot),
+        None => table.push(Some(slot)),
+    }
+}
+
+/// Where the slots of a hash begin, of so many starts.
+fn start(hash: u64, starts: usize) -> usize {
     // The low half decides: the high bits have chosen the shard.
-    scale(hash << 32, length)
+    scale(hash << 32, starts)
 }
 
 /// The shard of a hash.

@@ -45,7 +45,7 @@ impl Snapshot {
     fn stated_purpose(&self, terms: &Terms) -> Result<Option<Ix>, Refusal> {
         let Some(code) = &terms.purpose else { return Ok(None) };
         match self.registry.names.purposes.get(code.as_str()) {
-            Some(purpose) => Ok(Some(*purpose)),
+            Some(purpose) => Ok(Some(purpose)),
             None => Err(Refusal::new(Reason::PurposeUnknown).with("purpose", code)),
         }
     }
@@ -86,10 +86,10 @@ impl Snapshot {
         purpose: Option<Ix>,
     ) -> impl Iterator<Item = &'a Slot> {
         let (service, method, place) = (route.service_ix, route.method_ix, route.place);
-        let chain = self.registry.chain(caller.system_ix).iter();
+        let chain = self.registry.chain(caller.system_ix);
         chain
-            .filter(move |consumer| self.agreements.reaches(**consumer, service))
-            .flat_map(move |consumer| self.agreements.run(Key::new(*consumer, service), purpose))
+            .filter(move |consumer| self.agreements.reaches(*consumer, service))
+            .flat_map(move |consumer| self.agreements.run(Key::new(consumer, service), purpose))
             .filter(move |slot| slot.covers(method, place))
             .filter(move |slot| terms.agreement.as_ref().is_none_or(|id| *id == slot.agreement.id))
     }

@@ -6,7 +6,6 @@ use model::{Effect, Reason, Refusal};
 use crate::context::{Context, Token, Workspace};
 use crate::registry::row;
 use crate::snapshot::{Caller, Decision, Route, Snapshot};
-use crate::source::Mode;
 
 /// The schema that holds where operators give none: what policies may speak of.
 pub const SCHEMA: &str = include_str!("guards.cedarschema");
@@ -101,7 +100,7 @@ impl Guards {
         };
         let agreement = [
             (keys.id, Value::Str(decision.agreement.id().as_str())),
-            (keys.mode, Value::Str(mode(decision.agreement.mode()))),
+            (keys.mode, Value::Str(decision.agreement.mode().as_str())),
             (keys.legal_basis, Value::Str(decision.agreement.legal_basis())),
         ];
         let mut fields = Stack::<_, MEMBERS_MAX>::new(Value::Bool(false));
@@ -174,13 +173,6 @@ fn describe<'v, const N: usize>(
         text.iter().for_each(|text| attributes.push((key, Value::Str(text))));
     }
     token.level.iter().for_each(|level| attributes.push((keys.level, Value::Long(*level))));
-}
-
-fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::ByDefault => "by_default",
-        Mode::ByAgreement => "by_agreement",
-    }
 }
 
 /// A list with room for `N`, without the heap. What is beyond them is left out.

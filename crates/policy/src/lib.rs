@@ -6,10 +6,13 @@
 
 mod agreement;
 mod agreements;
+mod cedar_text;
 mod compile;
 mod context;
 mod decide;
+mod explain;
 mod guards;
+mod names;
 mod problem;
 mod registry;
 mod routes;
@@ -19,6 +22,7 @@ pub mod source;
 pub use agreement::Agreement;
 pub use compile::{Change, nearest};
 pub use context::{Context, Token, Workspace};
+pub use explain::{Candidate, Explanation, Missing, WhatIf};
 pub use guards::{MEMBERS_MAX, SCHEMA};
 pub use problem::{Problem, Subject};
 pub use routes::{Destination, Limits, Selection, draw};

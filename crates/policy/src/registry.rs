@@ -1,19 +1,19 @@
 //! The compiled registry: members, systems, nodes and purposes, by index and by name.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 use model::{CertificateDigest, Effect, PurposeCode};
 
+use crate::names::Names;
 use crate::routes::Rules;
 use crate::source::{Class, Consumer, Member, Node, System, Zone};
 
 /// Index of an object in its table. A snapshot holds fewer than `u32::MAX` of each kind.
 pub(crate) type Ix = u32;
 
-/// A map whose keys come from the operators, so that nobody can choose them to collide.
+/// A map whose keys come from operators, so that nobody else can choose them to collide.
 pub(crate) type Table<K, V> = HashMap<K, V, FixedState>;
 
 /// What changes rarely and is shared by revisions that differ in agreements alone.
@@ -21,30 +21,32 @@ pub(crate) type Table<K, V> = HashMap<K, V, FixedState>;
 pub(crate) struct Registry {
     pub(crate) classes: Vec<Class>,
     pub(crate) members: Vec<MemberRow>,
-    pub(crate) systems: Vec<SystemRow>,
+    pub(crate) systems: Vec<System>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) services: Vec<ServiceRow>,
     pub(crate) methods: Vec<MethodRow>,
     pub(crate) purposes: Vec<PurposeCode>,
     pub(crate) zones: Vec<Zone>,
-    pub(crate) names: Names,
-    /// The consumers that stand for a system, nearest first: for each system a stretch of this.
-    pub(crate) chains: Vec<ConsumerIx>,
+    pub(crate) names: Index,
+    /// What a call asks of its system, beside the systems and close together.
+    pub(crate) standings: Vec<Standing>,
+    /// Ancestors that have no room in a standing.
+    pub(crate) ancestors: Vec<ConsumerIx>,
     /// Blocks of addresses and their zones, longest prefix first.
     pub(crate) networks: Vec<(crate::source::Network, Ix)>,
 }
 
 /// Where the objects are found by name.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
-    pub(crate) classes: Table<Box<str>, Ix>,
-    pub(crate) members: Table<Box<str>, Ix>,
-    pub(crate) systems: Table<Box<str>, Ix>,
-    pub(crate) nodes: Table<Box<str>, Ix>,
-    pub(crate) services: Table<Box<str>, Ix>,
-    pub(crate) paths: Table<Box<str>, Ix>,
-    pub(crate) purposes: Table<Box<str>, Ix>,
-    pub(crate) zones: Table<Box<str>, Ix>,
+pub(crate) struct Index {
+    pub(crate) classes: Names,
+    pub(crate) members: Names,
+    pub(crate) systems: Names,
+    pub(crate) nodes: Names,
+    pub(crate) services: Names,
+    pub(crate) paths: Names,
+    pub(crate) purposes: Names,
+    pub(crate) zones: Names,
     pub(crate) certificates: Table<CertificateDigest, Ix>,
 }
 
@@ -55,13 +57,19 @@ pub(crate) struct MemberRow {
     pub(crate) classes: Box<[Ix]>,
 }
 
-#[derive(Debug)]
-pub(crate) struct SystemRow {
-    pub(crate) system: System,
+/// Where a system stands: its member, and the consumers above the member. Half a cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub(crate) struct Standing {
     pub(crate) member: Ix,
-    /// Start and end of its stretch of `chains`.
-    pub(crate) chain: (Ix, Ix),
+    /// How many consumers stand above the member.
+    above: u32,
+    /// They, nearest first; or where their stretch of `ancestors` starts, if they are more.
+    nearest: [ConsumerIx; NEAREST],
 }
+
+/// Consumers that a standing has room for.
+const NEAREST: usize = 6;
 
 #[derive(Debug)]
 pub(crate) struct ServiceRow {
@@ -75,6 +83,8 @@ pub(crate) struct ServiceRow {
 pub(crate) struct MethodRow {
     pub(crate) path: Box<str>,
     pub(crate) service: Ix,
+    /// Where it stands in its service.
+    pub(crate) place: Ix,
     pub(crate) node: Ix,
     pub(crate) effect: Effect,
     pub(crate) rules: Rules,
@@ -107,7 +117,7 @@ impl Registry {
         let members = count(&self.systems);
         let classes = members + count(&self.members);
         if ix < members {
-            row(&self.systems, ix).map(|row| Consumer::System(row.system.id.clone()))
+            row(&self.systems, ix).map(|system| Consumer::System(system.id.clone()))
         } else if ix < classes {
             row(&self.members, ix - members).map(|row| Consumer::Member(row.member.id.clone()))
         } else {
@@ -118,16 +128,45 @@ impl Registry {
     /// The consumer that operators write so.
     pub(crate) fn find_consumer(&self, consumer: &Consumer) -> Option<ConsumerIx> {
         Some(match consumer {
-            Consumer::System(id) => self.consumer_of_system(*self.names.systems.get(id.as_str())?),
-            Consumer::Member(id) => self.consumer_of_member(*self.names.members.get(id.as_str())?),
-            Consumer::Class(id) => self.consumer_of_class(*self.names.classes.get(id.as_str())?),
+            Consumer::System(id) => self.consumer_of_system(self.names.systems.get(id.as_str())?),
+            Consumer::Member(id) => self.consumer_of_member(self.names.members.get(id.as_str())?),
+            Consumer::Class(id) => self.consumer_of_class(self.names.classes.get(id.as_str())?),
         })
     }
 
     /// The consumers that stand for a system, nearest first.
-    pub(crate) fn chain(&self, system: Ix) -> &[ConsumerIx] {
-        let chain = row(&self.systems, system).and_then(|row| stretch(&self.chains, row.chain));
-        chain.unwrap_or_default()
+    pub(crate) fn chain(&self, system: Ix) -> impl Iterator<Item = ConsumerIx> {
+        let standing = row(&self.standings, system);
+        let above = standing.and_then(|standing| self.above(standing)).unwrap_or_default();
+        let member = standing.map(|standing| self.consumer_of_member(standing.member));
+        let own = [Some(self.consumer_of_system(system)), member];
+        own.into_iter().flatten().chain(above.iter().copied())
+    }
+
+    fn above<'a>(&'a self, standing: &'a Standing) -> Option<&'a [ConsumerIx]> {
+        let length = usize::try_from(standing.above).ok()?;
+        match (standing.nearest.get(..length), standing.nearest) {
+            (Some(nearest), _) => Some(nearest),
+            (None, [ConsumerIx(start), ..]) => {
+                stretch(&self.ancestors, (start, start.checked_add(standing.above)?))
+            }
+        }
+    }
+
+    /// Adds the standing of the next system, which belongs to `member`.
+    pub(crate) fn stand(&mut self, member: Ix) {
+        let mut above = Vec::new();
+        for ix in self.ancestry(member) {
+            let Some(row) = row(&self.members, ix) else { break };
+            above.extend((ix != member).then(|| self.consumer_of_member(ix)));
+            above.extend(row.classes.iter().map(|class| self.consumer_of_class(*class)));
+        }
+        let mut nearest = [ConsumerIx(count(&self.ancestors)); NEAREST];
+        match nearest.get_mut(..above.len()) {
+            Some(room) => room.copy_from_slice(&above),
+            None => self.ancestors.extend(&above),
+        }
+        self.standings.push(Standing { member, above: count(&above), nearest });
     }
 
     /// The member and those above it.

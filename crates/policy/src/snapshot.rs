@@ -82,7 +82,7 @@ impl Snapshot {
 
     /// Whether some node offers `service`.
     pub fn offers(&self, service: &str) -> bool {
-        self.registry.names.services.contains_key(service)
+        self.registry.names.services.get(service).is_some()
     }
 
     /// How many agreements there are.
@@ -142,18 +142,14 @@ impl Snapshot {
 
     /// The system with this id as a caller, for asking what would be decided.
     pub fn system(&self, id: &str) -> Option<Caller<'_>> {
-        self.caller(*self.registry.names.systems.get(id)?)
+        self.caller(self.registry.names.systems.get(id)?)
     }
 
     fn caller(&self, system_ix: Ix) -> Option<Caller<'_>> {
         let system = row(&self.registry.systems, system_ix)?;
-        let member = row(&self.registry.members, system.member)?;
-        Some(Caller {
-            system: &system.system,
-            member: &member.member,
-            system_ix,
-            member_ix: system.member,
-        })
+        let member_ix = row(&self.registry.standings, system_ix)?.member;
+        let member = &row(&self.registry.members, member_ix)?.member;
+        Some(Caller { system, member, system_ix, member_ix })
     }
 
     /// Where `path` leads.
@@ -168,9 +164,8 @@ impl Snapshot {
 
     fn registered_method(&self, path: &str) -> Option<Route<'_>> {
         let registry = &*self.registry;
-        let method_ix = *registry.names.paths.get(path)?;
+        let method_ix = registry.names.paths.get(path)?;
         let method = row(&registry.methods, method_ix)?;
-        let (first, _) = row(&registry.services, method.service)?.methods;
         Some(Route {
             node: row(&registry.nodes, method.node)?,
             path: &method.path,
@@ -179,7 +174,7 @@ impl Snapshot {
             rules: &method.rules,
             service_ix: method.service,
             method_ix,
-            place: method_ix - first,
+            place: method.place,
         })
     }
 

@@ -205,6 +205,16 @@ pub enum Mode {
     ByAgreement,
 }
 
+impl Mode {
+    /// The word used in configuration and in policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ByDefault => "by_default",
+            Self::ByAgreement => "by_agreement",
+        }
+    }
+}
+
 /// Where an agreement stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {

@@ -145,9 +145,9 @@ fn purposes(
     let mut purposes = Vec::with_capacity(agreement.purposes.len());
     for (code, n) in agreement.purposes.iter().zip(0..) {
         match registry.names.purposes.get(code.as_str()) {
-            Some(purpose) => purposes.push(*purpose),
+            Some(purpose) => purposes.push(purpose),
             None => {
-                let (field, known) = (format!("purposes[{n}]"), registry.names.purposes.keys());
+                let (field, known) = (format!("purposes[{n}]"), registry.names.purposes.iter());
                 problems.unknown(subject, &field, code.as_str(), "purpose", known);
             }
         }
@@ -189,7 +189,7 @@ fn consumer(
             Consumer::System(id) => (id.as_str(), "system", &names.systems),
             Consumer::Class(id) => (id.as_str(), "class", &names.classes),
         };
-        problems.unknown(subject, "consumer", id, kind, table.keys());
+        problems.unknown(subject, "consumer", id, kind, table.iter());
     }
     found
 }
@@ -203,7 +203,7 @@ fn service(
     let names = &registry.names;
     let node = agreement.node.as_str();
     let node = resolve(problems, &names.nodes, subject, "node", node, "node")?;
-    let found = names.services.get(&*agreement.service).copied();
+    let found = names.services.get(&agreement.service);
     let of_node = |ix: &Ix| row(&registry.services, *ix).is_some_and(|row| row.node == node);
     if let Some(service) = found.filter(of_node) {
         return Some(service);

@@ -37,7 +37,7 @@ pub(super) fn compile(
 
 fn guards(registry: &Registry, engine: Engine, utc_offset_minutes: i32) -> Option<Guards> {
     let find = |kind, id: &str| engine.entity(kind, id);
-    let systems = registry.systems.iter().map(|row| find("System", row.system.id.as_str()));
+    let systems = registry.systems.iter().map(|system| find("System", system.id.as_str()));
     let methods = registry.methods.iter().map(|row| find("Method", &row.path));
     let systems: Option<Vec<EntityRef>> = systems.collect();
     let methods: Option<Vec<EntityRef>> = methods.collect();
@@ -79,8 +79,7 @@ pub(super) fn entities(registry: &Registry, problems: &mut Problems) -> Vec<Enti
         describe(&mut made, problems, &subject, &member.attributes);
         entities.push(made);
     }
-    for row in &registry.systems {
-        let system = &row.system;
+    for system in &registry.systems {
         let subject = Subject::System(system.id.to_string());
         let member = Uid::new("Member", system.member.as_str());
         let mut made = entity("System", system.id.as_str());

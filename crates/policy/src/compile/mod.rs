@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use model::{AgreementId, RevisionId};
 
+use crate::names::Names;
 use crate::problem::{Problem, Subject};
-use crate::registry::{Ix, Registry, Table};
+use crate::registry::{Ix, Registry};
 use crate::snapshot::Snapshot;
 use crate::source::{Agreement, Source};
 
@@ -60,6 +61,11 @@ impl Snapshot {
             }),
             _ => Err(problems.found),
         }
+    }
+
+    /// The registry as Cedar sees it, for holding it against a schema.
+    pub fn entities(&self) -> Vec<cedar::Entity> {
+        guards::entities(&self.registry, &mut Problems::default())
     }
 
     /// The next revision, which differs in some agreements alone and shares all else with this
@@ -128,28 +134,22 @@ impl Problems {
 /// Looks an object up by its id, or reports that it is not registered.
 fn resolve(
     problems: &mut Problems,
-    table: &Table<Box<str>, Ix>,
+    names: &Names,
     subject: &Subject,
     field: &str,
     id: &str,
     kind: &str,
 ) -> Option<Ix> {
-    let found = table.get(id).copied();
+    let found = names.get(id);
     if found.is_none() {
-        problems.unknown(subject, field, id, kind, table.keys());
+        problems.unknown(subject, field, id, kind, names.iter());
     }
     found
 }
 
-/// Gives an object its number under its name, or reports that the name is taken.
-fn enroll(
-    problems: &mut Problems,
-    table: &mut Table<Box<str>, Ix>,
-    subject: &Subject,
-    id: &str,
-    ix: Ix,
-) {
-    if table.insert(id.into(), ix).is_some() {
+/// Gives an object the next number under its name, or reports that the name is taken.
+fn enroll(problems: &mut Problems, names: &mut Names, subject: &Subject, id: &str) {
+    if !names.push(id) {
         let expected = format!("one {} with this id", subject.kind());
         problems.add(subject, "id", "a second one", &expected);
     }

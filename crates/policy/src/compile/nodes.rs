@@ -9,7 +9,7 @@ use crate::source::{Node, Service};
 pub(super) fn compile(registry: &mut Registry, problems: &mut Problems, nodes: Vec<Node>) {
     for (node, ix) in nodes.into_iter().zip(0..) {
         let subject = Subject::Node(node.id.to_string());
-        enroll(problems, &mut registry.names.nodes, &subject, node.id.as_str(), ix);
+        enroll(problems, &mut registry.names.nodes, &subject, node.id.as_str());
         let (members, provider) = (&registry.names.members, node.provider.as_str());
         resolve(problems, members, &subject, "provider", provider, "member");
         if node.endpoints.is_empty() {
@@ -31,24 +31,24 @@ fn compile_service(
     service: &Service,
     node: Ix,
 ) {
-    if registry.names.services.contains_key(&*service.name) {
+    if registry.names.services.get(&service.name).is_some() {
         let found = format!("`{}`, which another node offers already", service.name);
         problems.add(subject, field, found, "a service with one authoritative node");
         return;
     }
     let service_ix = count(&registry.services);
-    registry.names.services.insert(service.name.as_str().into(), service_ix);
+    registry.names.services.push(&service.name);
     let first = count(&registry.methods);
-    for method in &service.methods {
+    for (method, place) in service.methods.iter().zip(0..) {
         let path: Box<str> = format!("/{}/{}", service.name, method.name).into();
-        let ix = count(&registry.methods);
-        if registry.names.paths.insert(path.clone(), ix).is_some() {
+        if !registry.names.paths.push(&path) {
             let found = format!("method `{}` a second time", method.name);
             problems.add(subject, field, found, "each method once");
         }
         registry.methods.push(MethodRow {
             path,
             service: service_ix,
+            place,
             node,
             effect: method.effect,
             rules: Rules::default(),

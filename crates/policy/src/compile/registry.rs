@@ -2,21 +2,21 @@
 
 use crate::compile::{Problems, enroll, resolve};
 use crate::problem::Subject;
-use crate::registry::{ConsumerIx, Ix, MemberRow, Registry, SystemRow, count, row};
+use crate::registry::{Ix, MemberRow, Registry, count, row};
 use crate::source::{Class, Member, Network, Purpose, System, Zone};
 
 pub(super) fn classes(registry: &mut Registry, problems: &mut Problems, classes: Vec<Class>) {
-    for (class, ix) in classes.iter().zip(0..) {
+    for class in &classes {
         let subject = Subject::Class(class.id.to_string());
-        enroll(problems, &mut registry.names.classes, &subject, class.id.as_str(), ix);
+        enroll(problems, &mut registry.names.classes, &subject, class.id.as_str());
     }
     registry.classes = classes;
 }
 
 pub(super) fn members(registry: &mut Registry, problems: &mut Problems, members: Vec<Member>) {
-    for (member, ix) in members.iter().zip(0..) {
+    for member in &members {
         let subject = Subject::Member(member.id.to_string());
-        enroll(problems, &mut registry.names.members, &subject, member.id.as_str(), ix);
+        enroll(problems, &mut registry.names.members, &subject, member.id.as_str());
     }
     for member in members {
         let subject = Subject::Member(member.id.to_string());
@@ -55,9 +55,10 @@ fn cut_cycles(registry: &mut Registry, problems: &mut Problems) {
 }
 
 pub(super) fn systems(registry: &mut Registry, problems: &mut Problems, systems: Vec<System>) {
+    let mut owners = Vec::with_capacity(systems.len());
     for (system, ix) in systems.into_iter().zip(0..) {
         let subject = Subject::System(system.id.to_string());
-        enroll(problems, &mut registry.names.systems, &subject, system.id.as_str(), ix);
+        enroll(problems, &mut registry.names.systems, &subject, system.id.as_str());
         for (digest, n) in system.certificates.iter().zip(0..) {
             if registry.names.certificates.insert(*digest, ix).is_some() {
                 let found = format!("certificate {digest}, which is registered already");
@@ -68,36 +69,17 @@ pub(super) fn systems(registry: &mut Registry, problems: &mut Problems, systems:
         let members = &registry.names.members;
         let id = system.member.as_str();
         let member = resolve(problems, members, &subject, "member", id, "member");
-        let member = member.unwrap_or(Ix::MAX);
-        registry.systems.push(SystemRow { system, member, chain: (0, 0) });
+        owners.push(member.unwrap_or(Ix::MAX));
+        registry.systems.push(system);
     }
-    for ix in 0..count(&registry.systems) {
-        chain(registry, ix);
-    }
-}
-
-/// Lists the consumers that stand for a system, nearest first.
-fn chain(registry: &mut Registry, system: Ix) {
-    let Some(member) = row(&registry.systems, system).map(|row| row.member) else { return };
-    let mut chain: Vec<ConsumerIx> = vec![registry.consumer_of_system(system)];
-    for ix in registry.ancestry(member) {
-        let Some(row) = row(&registry.members, ix) else { break };
-        chain.push(registry.consumer_of_member(ix));
-        chain.extend(row.classes.iter().map(|class| registry.consumer_of_class(*class)));
-    }
-    let start = count(&registry.chains);
-    registry.chains.extend(chain);
-    let end = count(&registry.chains);
-    let place = usize::try_from(system).ok().and_then(|at| registry.systems.get_mut(at));
-    if let Some(row) = place {
-        row.chain = (start, end);
-    }
+    // Consumers are numbered by the number of systems, which is known only now.
+    owners.into_iter().for_each(|member| registry.stand(member));
 }
 
 pub(super) fn purposes(registry: &mut Registry, problems: &mut Problems, purposes: Vec<Purpose>) {
-    for (purpose, ix) in purposes.into_iter().zip(0..) {
+    for purpose in purposes {
         let subject = Subject::Purpose(purpose.code.to_string());
-        enroll(problems, &mut registry.names.purposes, &subject, purpose.code.as_str(), ix);
+        enroll(problems, &mut registry.names.purposes, &subject, purpose.code.as_str());
         registry.purposes.push(purpose.code);
     }
 }
@@ -105,7 +87,7 @@ pub(super) fn purposes(registry: &mut Registry, problems: &mut Problems, purpose
 pub(super) fn zones(registry: &mut Registry, problems: &mut Problems, zones: Vec<Zone>) {
     for (zone, ix) in zones.iter().zip(0..) {
         let subject = Subject::Zone(zone.id.to_string());
-        enroll(problems, &mut registry.names.zones, &subject, zone.id.as_str(), ix);
+        enroll(problems, &mut registry.names.zones, &subject, zone.id.as_str());
         for (network, n) in zone.networks.iter().zip(0..) {
             let field = format!("networks[{n}]");
             network_of(registry, problems, &subject, &field, *network, ix);

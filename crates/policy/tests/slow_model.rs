@@ -1,0 +1,366 @@
+//! Decisions against a slow, obvious model: a linear scan over what operators wrote.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(missing_docs, unreachable_pub)]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use model::{MethodPath, PurposeCode, Reason, RevisionId, Terms, Timestamp};
+use policy::source::{
+    Agreement, Class, Consumer, Member, Method, Methods, Purpose, Service, State,
+};
+use policy::{Change, Context, Snapshot, Source, Workspace};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+
+use support::{NOW, SOURCE, agreement, member, node, source, system};
+
+const SYSTEMS: [&str; 6] = ["sys-a", "sys-b", "sys-c", "sys-d", "sys-e", "sys-f"];
+const PURPOSES: [&str; 4] = ["p0", "p1", "p2", "p3"];
+const METHODS: [&str; 3] = ["M0", "M1", "M2"];
+const SERVICES: [&str; 2] = ["one.S", "two.S"];
+const PROPERTY_CASES: u32 = if cfg!(debug_assertions) { 60 } else { 2_000 };
+
+/// Two provinces with communes below and offices below those; classes cut across.
+fn country() -> Source {
+    let classed = |id: &str, parent: Option<&str>, classes: &[&str]| Member {
+        classes: classes.iter().map(|id| id.parse().unwrap()).collect(),
+        ..member(id, parent)
+    };
+    let service = |name: &str| Service {
+        name: name.into(),
+        methods: METHODS
+            .map(|name| Method {
+                name: name.into(),
+                effect: model::Effect::Query,
+                attributes: Default::default(),
+            })
+            .into(),
+        attributes: Default::default(),
+    };
+    Source {
+        classes: ["commune", "pilot"]
+            .map(|id| Class { id: id.parse().unwrap(), name: id.into() })
+            .into(),
+        members: vec![
+            classed("H1", None, &["pilot"]),
+            classed("H2", None, &[]),
+            classed("H1.1", Some("H1"), &["pilot", "commune"]),
+            classed("H2.1", Some("H2"), &["commune"]),
+            classed("H1.1.1", Some("H1.1"), &[]),
+            member("G01", None),
+        ],
+        systems: SYSTEMS
+            .iter()
+            .zip(["H1", "H2", "H1.1", "H2.1", "H1.1.1", "G01"])
+            .zip(1..)
+            .map(|((id, member), n)| system(id, member, n))
+            .collect(),
+        nodes: vec![node("population", SERVICES.map(service).into())],
+        purposes: PURPOSES
+            .map(|code| Purpose { code: code.parse().unwrap(), name: code.into() })
+            .into(),
+        agreements: Vec::new(),
+        ..source(Vec::new())
+    }
+}
+
+fn any_consumer() -> impl Strategy<Value = Consumer> {
+    let members = prop::sample::select(vec!["H1", "H2", "H1.1", "H2.1", "H1.1.1", "G01"]);
+    prop_oneof![
+        members.prop_map(|id| Consumer::Member(id.parse().unwrap())),
+        prop::sample::select(SYSTEMS.to_vec()).prop_map(|id| Consumer::System(id.parse().unwrap())),
+        prop::sample::select(vec!["commune", "pilot"])
+            .prop_map(|id| Consumer::Class(id.parse().unwrap())),
+    ]
+}
+
+fn any_agreement() -> impl Strategy<Value = Agreement> {
+    let state = prop_oneof![
+        5 => Just(State::Active),
+        1 => Just(State::Draft),
+        1 => Just(State::Suspended),
+        1 => Just(State::Ended),
+    ];
+    let some =
+        |names: &'static [&'static str]| prop::sample::subsequence(names.to_vec(), 1..names.len());
+    let methods = prop_oneof![
+        Just(Methods::All),
+        some(&METHODS)
+            .prop_map(|names| Methods::Named(names.into_iter().map(str::to_owned).collect())),
+    ];
+    let validity = prop_oneof![
+        4 => Just((0, 10)),
+        1 => Just((0, 5)),
+        1 => Just((6, 10)),
+        1 => Just((5, 6)),
+    ];
+    (
+        0..200_u32,
+        any_consumer(),
+        prop::sample::select(SERVICES.to_vec()),
+        methods,
+        some(&PURPOSES),
+        state,
+        validity,
+    )
+        .prop_map(|(id, consumer, service, methods, purposes, state, (from, until))| {
+            let at = |n: u64| Timestamp::from_secs(NOW.as_micros() / 1_000_000 - 5 + n);
+            Agreement {
+                service: service.into(),
+                methods,
+                purposes: purposes.iter().map(|code| code.parse().unwrap()).collect(),
+                state,
+                valid_from: at(from),
+                valid_until: at(until),
+                ..agreement(&format!("A{id:03}"), consumer)
+            }
+        })
+}
+
+/// Each id once.
+fn any_agreements(most: usize) -> impl Strategy<Value = Vec<Agreement>> {
+    prop::collection::vec(any_agreement(), 0..most).prop_map(|agreements| {
+        let mut ids = BTreeSet::new();
+        agreements.into_iter().filter(|agreement| ids.insert(agreement.id.clone())).collect()
+    })
+}
+
+struct Asked<'a> {
+    system: &'a str,
+    service: &'a str,
+    method: &'a str,
+    terms: Terms,
+}
+
+/// The whole rule, read off the documents.
+fn slow(source: &Source, asked: &Asked<'_>) -> Result<(String, String), Reason> {
+    let chain = chain(source, asked.system);
+    let mut named: Vec<(usize, &Agreement)> = Vec::new();
+    for agreement in &source.agreements {
+        let distance = chain.iter().position(|consumer| *consumer == agreement.consumer);
+        let covers = match &agreement.methods {
+            Methods::All => true,
+            Methods::Named(names) => names.iter().any(|name| name == asked.method),
+        };
+        let may = asked.terms.agreement.as_ref().is_none_or(|id| *id == agreement.id);
+        if let (Some(distance), true, true) =
+            (distance, covers && agreement.service == asked.service, may)
+        {
+            named.push((distance, agreement));
+        }
+    }
+    named.sort_by_key(|(distance, agreement)| (*distance, agreement.id.clone()));
+    let in_force = |agreement: &Agreement| match agreement.state {
+        State::Active if NOW < agreement.valid_from => Err(Reason::AgreementNotYetValid),
+        State::Active if NOW >= agreement.valid_until => Err(Reason::AgreementExpired),
+        State::Active => Ok(()),
+        State::Draft => Err(Reason::AgreementDraft),
+        State::Suspended => Err(Reason::AgreementSuspended),
+        State::Ended => Err(Reason::AgreementEnded),
+    };
+    let forceful = || named.iter().filter(|(_, it)| in_force(it).is_ok()).map(|(_, it)| *it);
+    match &asked.terms.purpose {
+        Some(purpose) => {
+            if let Some(found) = forceful().find(|it| it.purposes.contains(purpose)) {
+                return Ok((found.id.to_string(), purpose.to_string()));
+            }
+            if forceful().next().is_some() {
+                return Err(Reason::PurposeNotCovered);
+            }
+        }
+        None => {
+            let implied: BTreeSet<&PurposeCode> =
+                forceful().flat_map(|agreement| &agreement.purposes).collect();
+            if implied.len() > 1 {
+                return Err(Reason::PurposeMissing);
+            }
+            if let (Some(first), Some(purpose)) = (forceful().next(), implied.first()) {
+                return Ok((first.id.to_string(), purpose.to_string()));
+            }
+        }
+    }
+    let reasons: BTreeSet<Reason> =
+        named.iter().filter_map(|(_, agreement)| in_force(agreement).err()).collect();
+    let order = [
+        Reason::AgreementSuspended,
+        Reason::AgreementNotYetValid,
+        Reason::AgreementExpired,
+        Reason::AgreementDraft,
+        Reason::AgreementEnded,
+    ];
+    Err(order.into_iter().find(|reason| reasons.contains(reason)).unwrap_or(
+        match asked.terms.agreement {
+            Some(_) => Reason::AgreementNotApplicable,
+            None => Reason::AgreementMissing,
+        },
+    ))
+}
+
+/// Who stands for a system, nearest first.
+fn chain(source: &Source, system: &str) -> Vec<Consumer> {
+    let row = source.systems.iter().find(|row| row.id.as_str() == system).unwrap();
+    let mut chain = vec![Consumer::System(row.id.clone())];
+    let mut at = Some(row.member.clone());
+    while let Some(id) = at {
+        let member = source.members.iter().find(|member| member.id == id).unwrap();
+        chain.push(Consumer::Member(id));
+        let mut classes = member.classes.clone();
+        classes.sort();
+        chain.extend(classes.into_iter().map(Consumer::Class));
+        at = member.parent.clone();
+    }
+    chain
+}
+
+fn fast(snapshot: &Snapshot, asked: &Asked<'_>) -> Result<(String, String), Reason> {
+    let caller = snapshot.system(asked.system).unwrap();
+    let path = format!("/{}/{}", asked.service, asked.method);
+    let route = snapshot.route(MethodPath::parse(&path).unwrap()).unwrap();
+    let context = Context { terms: &asked.terms, source: SOURCE, token: None, now: NOW };
+    let decided = snapshot.decide(&caller, &route, &context, &mut Workspace::default());
+    decided
+        .map(|decision| (decision.agreement.id().to_string(), decision.purpose.to_string()))
+        .map_err(|refusal| refusal.reason())
+}
+
+/// Every call that can be made, and a few that name an agreement.
+fn every_call(source: &Source, mut check: impl FnMut(&Asked<'_>)) {
+    let named = source.agreements.iter().take(3).map(|agreement| Some(agreement.id.clone()));
+    let named: Vec<_> = named.chain([None, Some("X".parse().unwrap())]).collect();
+    for system in SYSTEMS {
+        for (service, method) in SERVICES.iter().flat_map(|s| METHODS.map(|m| (*s, m))) {
+            for purpose in PURPOSES.iter().map(Some).chain([None]) {
+                for agreement in &named {
+                    let terms = Terms {
+                        purpose: purpose.map(|code| code.parse().unwrap()),
+                        agreement: agreement.clone(),
+                        ..Terms::default()
+                    };
+                    check(&Asked { system, service, method, terms });
+                }
+            }
+        }
+    }
+}
+
+fn compare(source: &Source, snapshot: &Snapshot) {
+    every_call(source, |asked| {
+        let (slow, fast) = (slow(source, asked), fast(snapshot, asked));
+        assert_eq!(
+            slow, fast,
+            "{} calls {}/{} for {:?}",
+            asked.system, asked.service, asked.method, asked.terms
+        );
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(PROPERTY_CASES))]
+
+    #[test]
+    fn a_decision_is_what_a_linear_scan_finds(agreements in any_agreements(80)) {
+        let source = Source { agreements, ..country() };
+        let snapshot = Snapshot::compile(source.clone()).unwrap();
+        prop_assert_eq!(snapshot.agreement_count(), source.agreements.len());
+        compare(&source, &snapshot);
+    }
+
+    #[test]
+    fn an_amended_snapshot_is_what_compiling_anew_gives(
+        agreements in any_agreements(40),
+        changes in prop::collection::vec((any_agreement(), any::<bool>()), 1..20),
+    ) {
+        let mut source = Source { agreements, ..country() };
+        let mut snapshot = Snapshot::compile(source.clone()).unwrap();
+        for ((changed, removed), revision) in changes.into_iter().zip(8..) {
+            let had = source.agreements.iter().any(|it| it.id == changed.id);
+            source.agreements.retain(|it| it.id != changed.id);
+            let change = match removed && had {
+                true => Change::Remove(changed.id),
+                false => {
+                    source.agreements.push(changed.clone());
+                    Change::Put(changed)
+                }
+            };
+            snapshot = snapshot.amend(RevisionId(revision), vec![change]).unwrap();
+            prop_assert_eq!(snapshot.revision(), RevisionId(revision));
+            prop_assert_eq!(snapshot.agreement_count(), source.agreements.len());
+        }
+        compare(&source, &snapshot);
+    }
+}
+
+#[test]
+fn many_shards_answer_as_one_scan_does() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut agreements: Vec<Agreement> =
+        (0..6_000).map(|_| any_agreement().new_tree(&mut runner).unwrap().current()).collect();
+    for (agreement, n) in agreements.iter_mut().zip(0..) {
+        agreement.id = format!("B{n:05}").parse().unwrap();
+    }
+    let mut source = country();
+    for n in 0..3_000 {
+        let id = format!("office-{n:04}");
+        source.systems.push(support::system(&id, "H2.1", 0));
+        let system = source.systems.last_mut().unwrap();
+        system.certificates.clear();
+        if let Some(agreement) = agreements.get_mut(2 * n) {
+            agreement.consumer = Consumer::System(system.id.clone());
+        }
+    }
+    source.agreements = agreements;
+    let snapshot = Snapshot::compile(source.clone()).unwrap();
+    for n in (0..3_000).step_by(97) {
+        let system = format!("office-{n:04}");
+        for purpose in PURPOSES {
+            let terms = support::purpose(purpose);
+            let asked = Asked { system: &system, service: SERVICES[n % 2], method: "M1", terms };
+            assert_eq!(slow(&source, &asked), fast(&snapshot, &asked), "{system} {purpose}");
+        }
+    }
+    let mut amended = snapshot;
+    for (agreement, n) in source.agreements.iter().take(500).zip(9..) {
+        let change = Change::Remove(agreement.id.clone());
+        amended = amended.amend(RevisionId(n), vec![change]).unwrap();
+    }
+    source.agreements.drain(..500);
+    assert_eq!(amended.agreement_count(), source.agreements.len());
+    for n in (0..3_000).step_by(61) {
+        let system = format!("office-{n:04}");
+        let terms = support::purpose(PURPOSES[n % 4]);
+        let asked = Asked { system: &system, service: SERVICES[0], method: "M2", terms };
+        assert_eq!(slow(&source, &asked), fast(&amended, &asked), "{system}");
+    }
+}
+
+#[test]
+fn what_cannot_be_amended_changes_nothing() {
+    let source = Source { agreements: vec![agreement_of("A001")], ..country() };
+    let snapshot = Snapshot::compile(source).unwrap();
+    let unknown = Agreement { service: "three.S".into(), ..agreement_of("A002") };
+    let changes = vec![
+        Change::Remove("A009".parse().unwrap()),
+        Change::Remove("A001".parse().unwrap()),
+        Change::Put(unknown),
+    ];
+    let problems = snapshot.amend(RevisionId(8), changes).unwrap_err();
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    expect_test::expect![[r#"
+        id of agreement `A009`: found no agreement, expected an agreement with this id
+        service of agreement `A002`: found `three.S`, expected a registered service of node `population`"#]]
+    .assert_eq(&problems.join("\n"));
+    assert_eq!(snapshot.agreement_count(), 1);
+}
+
+fn agreement_of(id: &str) -> Agreement {
+    let consumer = Consumer::System("sys-a".parse().unwrap());
+    Agreement {
+        service: "one.S".into(),
+        methods: Methods::All,
+        purposes: vec!["p0".parse().unwrap()],
+        ..agreement(id, consumer)
+    }
+}
