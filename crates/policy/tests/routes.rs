@@ -143,5 +143,5 @@ fn rules_that_lead_nowhere_are_problems() {
     let routes = vec![first, unreachable];
     let problems = Snapshot::compile(Source { routes, ..source(vec![]) }).unwrap_err();
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    expect_test::expect![[]].assert_eq(&problems.join("\n"));
+    expect_test::expect![[r#""#]].assert_eq(&problems.join("\n"));
 }
