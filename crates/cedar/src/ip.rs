@@ -113,6 +113,13 @@ fn parse(text: &str) -> Option<IpNet> {
 
 impl fmt::Display for IpNet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
+        // Cedar reads no dots within an IPv6 address, and the standard library writes them.
+        match self.address {
+            IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
+                let [.., high, low] = address.segments();
+                write!(f, "::ffff:{high:x}:{low:x}/{}", self.prefix)
+            }
+            address => write!(f, "{address}/{}", self.prefix),
+        }
     }
 }
