@@ -12,12 +12,16 @@ use tokio::net::TcpListener;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::transport::{self, Identity, Server, ServerTlsConfig};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use wire::generated::admin::admin_service_server::{AdminService, AdminServiceServer};
-use wire::generated::admin::{GetStatusRequest, GetStatusResponse};
+use wire::generated::admin::{ApplyRequest, ApplyResponse, GetStatusRequest, GetStatusResponse};
 
 use crate::incoming::Incoming;
+use crate::receive::{self, Turns};
+use crate::revisions::Revisions;
 use crate::settings::Downstream;
+use crate::staging::CHUNK_BYTES_MAX;
+use crate::status;
 
 /// Calls on a connection at once.
 const CALLS_MAX: usize = 16;
@@ -26,13 +30,24 @@ const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Time after which a connection takes no more calls, so that it cannot keep its slot for ever;
 /// clients connect again by themselves.
 const CONNECTION_TIME_MAX: Duration = Duration::from_mins(1);
-/// Time that the last calls on a connection have then.
-const LAST_CALLS_TIME_MAX: Duration = Duration::from_secs(10);
+/// Time that the last calls on a connection have then: a large folder takes a while to arrive and
+/// to check. Only operators get as far as a call.
+const LAST_CALLS_TIME_MAX: Duration = Duration::from_mins(10);
+/// Largest request message: a chunk with what is around it.
+const MESSAGE_BYTES_MAX: usize = CHUNK_BYTES_MAX + (4 << 10);
 /// Characters on a line of PEM (RFC 7468).
 const PEM_LINE_CHARS: usize = 64;
 
-/// What the admin API asks of the gateway.
+/// How the gateway stands, apart from what [`Revisions`] know.
 pub type GetStatus = dyn Fn() -> GetStatusResponse + Send + Sync;
+
+/// What the admin API asks of the gateway.
+pub struct Doors {
+    /// How it stands.
+    pub get_status: Arc<GetStatus>,
+    /// Which revision is in force, and how the next one comes.
+    pub revisions: Arc<Revisions>,
+}
 
 /// Who may ask. Looked at for each call, so that it binds open connections too.
 pub struct Operators {
@@ -53,10 +68,11 @@ pub async fn serve(
     listener: TcpListener,
     tls: &Downstream,
     operators: Operators,
-    get_status: Arc<GetStatus>,
+    doors: Doors,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), transport::Error> {
-    let service = AdminServiceServer::new(Admin { get_status });
+    let admin = Admin { doors, turns: Turns::default() };
+    let service = AdminServiceServer::new(admin).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let operators = Arc::new(operators);
     let guarded = InterceptedService::new(service, move |request| operators.admit(request));
     Server::builder()
@@ -71,7 +87,8 @@ pub async fn serve(
 }
 
 struct Admin {
-    get_status: Arc<GetStatus>,
+    doors: Doors,
+    turns: Turns,
 }
 
 #[tonic::async_trait]
@@ -80,7 +97,18 @@ impl AdminService for Admin {
         &self,
         _request: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
-        Ok(Response::new((self.get_status)()))
+        let mut answer = (self.doors.get_status)();
+        status::add(&mut answer, &self.doors.revisions);
+        Ok(Response::new(answer))
+    }
+
+    async fn apply(
+        &self,
+        request: Request<Streaming<ApplyRequest>>,
+    ) -> Result<Response<ApplyResponse>, Status> {
+        let turn = self.turns.take()?;
+        let revisions = Arc::clone(&self.doors.revisions);
+        receive::apply(request.into_inner(), revisions, turn).await.map(Response::new)
     }
 }
 

@@ -1,28 +1,29 @@
-//! Reads `agreements/` and `routes.yaml`.
+//! Reads `agreements/`.
 
-use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use model::{AgreementId, Timestamp};
-use policy::source::{Agreement, Consumer, Methods, Mode, Quota, RouteRule, State};
+use policy::source::{
+    Agreement, Consumer, Fields as Covered, Methods, Mode, Quota, State, SubjectBudget,
+};
 
 use crate::draft::{Decoded, Draft};
-use crate::fields::{Fields, items, list, located, scalar, some};
-use crate::gateway::LONG;
+use crate::fields::{Fields, at_most, list, located, scalar, some, unexpected};
 use crate::problem::Report;
 use crate::scalar::{
-    boolean, count, duration, from_moment, identifier, method_name, service_name, text,
+    count, duration, field_name, from_moment, identifier, method_name, service_name, text,
     until_moment, word,
 };
 use crate::yaml::{Node, Value};
 
-const AGREEMENT_KEYS: [&str; 12] = [
+const AGREEMENT_KEYS: [&str; 14] = [
     "id",
     "consumer",
     "node",
     "service",
     "methods",
+    "fields",
     "purposes",
     "legal_basis",
     "mode",
@@ -30,10 +31,11 @@ const AGREEMENT_KEYS: [&str; 12] = [
     "valid_from",
     "valid_until",
     "quota",
+    "subjects",
 ];
-const CONSUMER_KEYS: [&str; 2] = ["member", "system"];
+const CONSUMER_KEYS: [&str; 3] = ["member", "system", "class"];
 const QUOTA_KEYS: [&str; 3] = ["calls", "per", "burst"];
-const ROUTE_KEYS: [&str; 4] = ["service", "method", "deadline_max", "pass_authorization"];
+const SUBJECT_KEYS: [&str; 2] = ["hour_max", "day_max"];
 const MODES: [(&str, Mode); 2] =
     [("by_default", Mode::ByDefault), ("by_agreement", Mode::ByAgreement)];
 const STATES: [(&str, State); 4] = [
@@ -42,9 +44,17 @@ const STATES: [(&str, State); 4] = [
     ("suspended", State::Suspended),
     ("ended", State::Ended),
 ];
-/// What stands for every method of a service.
-const ALL_METHODS: &str = "all";
+/// What stands for every method of a service, and for every field of an answer.
+const ALL: &str = "all";
 
+/// Most methods of an agreement.
+const METHODS_MAX: usize = 4096;
+/// Most purposes of an agreement.
+const PURPOSES_MAX: usize = 256;
+/// Most fields of an agreement.
+const FIELDS_MAX: usize = 1024;
+/// Most bounds on the calls of an agreement.
+const QUOTAS_MAX: usize = 16;
 const CALLS: RangeInclusive<u32> = 1..=u32::MAX;
 const PERIOD: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(366 * 24);
 
@@ -52,7 +62,13 @@ const PERIOD: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::fr
 pub(crate) fn agreements(root: &Node<'_>, draft: &mut Draft, report: &mut Report) {
     let Some(fields) = Fields::of(root, &["agreements"], report) else { return };
     if let Some(agreements) = fields.get("agreements") {
-        draft.agreements.extend(agreements, report, agreement);
+        let Draft { agreements: table, digests, .. } = draft;
+        table.extend(agreements, report, |item, report| {
+            let decoded = agreement(item, report);
+            let id = decoded.id.as_ref().map(|(_, id)| id.clone());
+            digests.extend(id.map(|id| (id, item.digest())));
+            decoded
+        });
     }
 }
 
@@ -63,12 +79,15 @@ fn agreement(item: &Node<'_>, report: &mut Report) -> Decoded<AgreementId, Agree
     let node = fields.required("node", scalar(identifier), report);
     let service = fields.required("service", scalar(service_name), report);
     let methods = fields.required("methods", methods, report);
-    let purposes = fields.required("purposes", some(scalar(identifier)), report);
+    let covered = fields.optional("fields", covered, report);
+    let purposes = at_most(PURPOSES_MAX, some(scalar(identifier)));
+    let purposes = fields.required("purposes", purposes, report);
     let legal_basis = fields.required("legal_basis", scalar(text), report);
     let mode = fields.required("mode", scalar(word(&MODES)), report);
     let state = fields.required("state", scalar(word(&STATES)), report);
     let (valid_from, valid_until) = validity(&fields, report);
-    let quota = fields.optional("quota", list(quota), report);
+    let quota = fields.optional("quota", at_most(QUOTAS_MAX, list(quota)), report);
+    let subjects = fields.optional("subjects", subjects, report);
     // What no reference depends on has a stand-in, so that references are checked all the same.
     let object = || {
         Some(Agreement {
@@ -83,7 +102,9 @@ fn agreement(item: &Node<'_>, report: &mut Report) -> Decoded<AgreementId, Agree
             valid_from,
             valid_until,
             state: state.unwrap_or(State::Draft),
+            fields: covered.unwrap_or_default(),
             quota: quota.unwrap_or_default(),
+            subjects,
         })
     };
     let object = object();
@@ -108,15 +129,22 @@ fn validity(fields: &Fields<'_, '_>, report: &mut Report) -> (Timestamp, Timesta
 
 fn consumer(node: &Node<'_>, report: &mut Report) -> Option<Consumer> {
     let fields = Fields::of(node, &CONSUMER_KEYS, report)?;
-    match (fields.get("member"), fields.get("system")) {
-        (Some(member), None) => scalar(identifier)(member, report).map(Consumer::Member),
-        (None, Some(system)) => scalar(identifier)(system, report).map(Consumer::System),
-        (Some(_), Some(_)) => {
-            report.add(fields.at(), "both `member` and `system`", "one of them", None);
+    match (fields.get("member"), fields.get("system"), fields.get("class")) {
+        (Some(member), None, None) => scalar(identifier)(member, report).map(Consumer::Member),
+        (None, Some(system), None) => scalar(identifier)(system, report).map(Consumer::System),
+        (None, None, Some(class)) => scalar(identifier)(class, report).map(Consumer::Class),
+        (None, None, None) => {
+            let found = "neither `member`, `system` nor `class`";
+            report.add(fields.at(), found, "one of them", None);
             None
         }
-        (None, None) => {
-            report.add(fields.at(), "neither `member` nor `system`", "one of them", None);
+        (member, system, _) => {
+            let found = match (member, system) {
+                (Some(_), Some(_)) => "both `member` and `system`",
+                (Some(_), None) => "both `member` and `class`",
+                (None, _) => "both `system` and `class`",
+            };
+            report.add(fields.at(), found, "one of them", None);
             None
         }
     }
@@ -124,14 +152,49 @@ fn consumer(node: &Node<'_>, report: &mut Report) -> Option<Consumer> {
 
 fn methods(node: &Node<'_>, report: &mut Report) -> Option<Methods> {
     match &node.value {
-        Value::List(_) => some(scalar(method_name))(node, report).map(Methods::Named),
-        Value::Scalar(text) if text == ALL_METHODS => Some(Methods::All),
+        Value::List(_) => {
+            let names = at_most(METHODS_MAX, some(scalar(method_name)));
+            names(node, report).map(Methods::Named)
+        }
+        Value::Scalar(text) if text == ALL => Some(Methods::All),
         _ => {
             let expected = "`all`, or a list of method names";
-            crate::fields::unexpected(node, expected, report);
+            unexpected(node, expected, report);
             None
         }
     }
+}
+
+fn covered(node: &Node<'_>, report: &mut Report) -> Option<Covered> {
+    match &node.value {
+        Value::List(_) => {
+            let names = at_most(FIELDS_MAX, some(scalar(field_name)));
+            names(node, report).map(Covered::Named)
+        }
+        Value::Scalar(text) if text == ALL => Some(Covered::All),
+        _ => {
+            unexpected(node, "`all`, or a list of fields and classes of fields", report);
+            None
+        }
+    }
+}
+
+fn subjects(node: &Node<'_>, report: &mut Report) -> Option<SubjectBudget> {
+    let fields = Fields::of(node, &SUBJECT_KEYS, report)?;
+    if fields.get("hour_max").is_none() && fields.get("day_max").is_none() {
+        let found = "neither `hour_max` nor `day_max`";
+        report.add(fields.at(), found, "at least one of them", None);
+        return None;
+    }
+    let hour = fields.optional("hour_max", located(scalar(count(CALLS))), report);
+    let day = fields.optional("day_max", located(scalar(count(CALLS))), report);
+    if let (Some((_, hour)), Some((at, day))) = (&hour, &day)
+        && day < hour
+    {
+        report.add(*at, "fewer persons a day than an hour", "at least `hour_max`", None);
+    }
+    let value = |read: Option<(_, u32)>| read.map(|(_, value)| value);
+    Some(SubjectBudget { hour_max: value(hour), day_max: value(day) })
 }
 
 fn quota(node: &Node<'_>, report: &mut Report) -> Option<Quota> {
@@ -143,33 +206,4 @@ fn quota(node: &Node<'_>, report: &mut Report) -> Option<Quota> {
         None => calls,
     };
     Some(Quota { calls: calls?, period: period?, burst: burst? })
-}
-
-/// Reads the root of `routes.yaml`.
-pub(crate) fn routes(root: &Node<'_>, draft: &mut Draft, report: &mut Report) {
-    let Some(fields) = Fields::of(root, &["routes"], report) else { return };
-    let Some(list) = fields.get("routes").and_then(|list| items(list, report)) else { return };
-    let mut ruled = HashSet::new();
-    for (item, number) in list.iter().zip(0..) {
-        let Some(rule) = route(item, report) else { continue };
-        if !ruled.insert((rule.service.clone(), rule.method.clone())) {
-            let expected = "one rule for each service or method";
-            report.add(item.at, "a second rule for the same calls", expected, None);
-            continue;
-        }
-        draft.add_route(item.at, number, rule, report);
-    }
-}
-
-fn route(item: &Node<'_>, report: &mut Report) -> Option<RouteRule> {
-    let fields = Fields::of(item, &ROUTE_KEYS, report)?;
-    let service = fields.required("service", scalar(service_name), report);
-    let method = fields.get("method").map(|node| scalar(method_name)(node, report));
-    let deadline_max = fields.optional("deadline_max", scalar(duration(LONG)), report);
-    let pass_authorization = fields.optional("pass_authorization", scalar(boolean), report);
-    let method = match method {
-        Some(read) => Some(read?),
-        None => None,
-    };
-    Some(RouteRule { service: service?, method, deadline_max, pass_authorization })
 }

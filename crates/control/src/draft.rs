@@ -1,13 +1,13 @@
 //! Objects on their way to a source: each with its place, the broken ones known by their id.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use model::{AgreementId, MemberId, NodeId, PurposeCode, RevisionId, SystemId};
-use policy::source::{Agreement, Member, Node, Purpose, RouteRule, Source, System};
+use model::{AgreementId, ClassId, MemberId, NodeId, PurposeCode, RevisionId, SystemId, ZoneId};
+use policy::source::{Agreement, Class, Member, Node, Purpose, RouteRule, Source, System, Zone};
 use policy::{Problem as Semantic, Subject};
 
 use crate::fields::items;
@@ -119,23 +119,33 @@ impl<K: Clone + Eq + Hash + Display, T> Table<K, T> {
 
 /// Everything that was decoded.
 pub(crate) struct Draft {
+    pub(crate) classes: Table<ClassId, Class>,
+    pub(crate) zones: Table<ZoneId, Zone>,
     pub(crate) members: Table<MemberId, Member>,
     pub(crate) systems: Table<SystemId, System>,
     pub(crate) nodes: Table<NodeId, Node>,
     pub(crate) purposes: Table<PurposeCode, Purpose>,
     pub(crate) agreements: Table<AgreementId, Agreement>,
+    /// The digest of each agreement's text, in the order of the files.
+    pub(crate) digests: Vec<(AgreementId, yaml::NodeDigest)>,
     pub(crate) routes: Vec<(Place, RouteRule)>,
+    /// Where each policy stands.
+    pub(crate) policies: BTreeMap<Box<str>, Place>,
 }
 
 impl Default for Draft {
     fn default() -> Self {
         Self {
+            classes: Table::new("class"),
+            zones: Table::new("zone"),
             members: Table::new("member"),
             systems: Table::new("system"),
             nodes: Table::new("node"),
             purposes: Table::new("purpose"),
             agreements: Table::new("agreement"),
+            digests: Vec::new(),
             routes: Vec::new(),
+            policies: BTreeMap::new(),
         }
     }
 }
@@ -143,6 +153,8 @@ impl Default for Draft {
 impl Draft {
     /// A part of the registry could not be read: any object may be in it.
     pub(crate) fn registry_is_partial(&mut self) {
+        self.classes.partial = true;
+        self.zones.partial = true;
         self.members.partial = true;
         self.systems.partial = true;
         self.nodes.partial = true;
@@ -163,6 +175,12 @@ impl Draft {
         report: &Report,
     ) {
         self.routes.push((Place { file: report.file(), item, at, whole: true }, rule));
+    }
+
+    /// Adds the place of a policy.
+    pub(crate) fn add_policy(&mut self, id: &str, file: &str, at: Position) {
+        let place = Place { file: file.into(), item: 0, at, whole: true };
+        self.policies.insert(id.into(), place);
     }
 
     /// Gives `authorities` to the nodes that name none.
@@ -193,19 +211,29 @@ impl Draft {
         }
         Source {
             revision,
+            classes: self.classes.take(|class| class.id.clone()),
+            zones: self.zones.take(|zone| zone.id.clone()),
             members: self.members.take(|member| member.id.clone()),
             systems: self.systems.take(|system| system.id.clone()),
             nodes: self.nodes.take(|node| node.id.clone()),
             purposes: self.purposes.take(|purpose| purpose.code.clone()),
-            agreements: self.agreements.take(|agreement| agreement.id.clone()),
+            agreements: self.take_agreements(),
             routes: self.routes.iter().map(|(_, rule)| rule.clone()).collect(),
-            revoked: Vec::new(),
+            ..Source::default()
         }
+    }
+
+    /// Takes the agreements alone, in the order of their ids.
+    pub(crate) fn take_agreements(&mut self) -> Vec<Agreement> {
+        self.agreements.take(|agreement| agreement.id.clone())
     }
 
     /// Where the subject of a problem stands, and the list that holds it.
     pub(crate) fn place(&self, subject: &Subject) -> Option<(&'static str, &Place)> {
         match subject {
+            Subject::Class(id) => self.classes.places.get(id.as_str()).map(|at| ("classes", at)),
+            Subject::Zone(id) => self.zones.places.get(id.as_str()).map(|at| ("zones", at)),
+            Subject::Policy(id) => self.policies.get(id.as_str()).map(|at| ("policies", at)),
             Subject::Member(id) => self.members.places.get(id.as_str()).map(|at| ("members", at)),
             Subject::System(id) => self.systems.places.get(id.as_str()).map(|at| ("systems", at)),
             Subject::Node(id) => self.nodes.places.get(id.as_str()).map(|at| ("nodes", at)),
@@ -223,17 +251,34 @@ impl Draft {
     pub(crate) fn is_consequence(&self, problem: &Semantic) -> bool {
         let id = problem.found.trim_matches('`');
         let field = problem.field.split('[').next().unwrap_or_default();
+        // `splits[2].zone` is about a zone.
+        let last = problem.field.rsplit('.').next().unwrap_or_default();
         match (&problem.subject, field) {
             (Subject::Member(_), "parent")
             | (Subject::System(_), "member")
             | (Subject::Node(_), "provider") => self.members.may_hold(id),
+            (Subject::Member(_), "classes") => self.classes.may_hold(id),
             (Subject::Agreement(_), "consumer") => {
-                self.members.may_hold(id) || self.systems.may_hold(id)
+                self.members.may_hold(id) || self.systems.may_hold(id) || self.classes.may_hold(id)
             }
             (Subject::Agreement(_), "node") => self.nodes.may_hold(id),
             (Subject::Agreement(_), "purposes") => self.purposes.may_hold(id),
             (Subject::Route(_), "service") => self.nodes.is_incomplete(),
+            (Subject::Route(_), "splits" | "shadow" | "shadow.node") => match last {
+                "member" => self.members.may_hold(id),
+                "zone" => self.zones.may_hold(id),
+                _ => self.nodes.may_hold(id) || self.nodes.is_incomplete(),
+            },
+            // What a policy speaks of may be an attribute of something that could not be read.
+            (Subject::Policy(_), _) => self.registry_is_incomplete(),
             _ => false,
         }
+    }
+
+    fn registry_is_incomplete(&self) -> bool {
+        self.members.is_incomplete()
+            || self.systems.is_incomplete()
+            || self.nodes.is_incomplete()
+            || self.classes.is_incomplete()
     }
 }

@@ -52,6 +52,23 @@ pub(crate) fn some<T>(
     }
 }
 
+/// Reads a list of at most `most` items.
+pub(crate) fn at_most<T>(
+    most: usize,
+    read: impl Fn(&Node<'_>, &mut Report) -> Option<T>,
+) -> impl Fn(&Node<'_>, &mut Report) -> Option<T> {
+    move |node, report| {
+        if let Value::List(items) = &node.value
+            && items.len() > most
+        {
+            let found = format!("a list of {} items", items.len());
+            report.add(node.at, found, format!("at most {most} items"), None);
+            return None;
+        }
+        read(node, report)
+    }
+}
+
 /// Keeps the place of what is read.
 pub(crate) fn located<T>(
     read: impl Fn(&Node<'_>, &mut Report) -> Option<T>,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::LoadError;
+use crate::inputs::Roots;
 use crate::material::read_bounded;
 use crate::problem::{Position, Report, Reported};
 use crate::yaml;
@@ -17,7 +18,14 @@ pub(crate) const ROUTES: &str = "routes.yaml";
 pub(crate) const REGISTRY: &str = "registry";
 /// The folder of agreements.
 pub(crate) const AGREEMENTS: &str = "agreements";
-const POLICIES: &str = "policies";
+/// The folder of Cedar policies.
+pub(crate) const POLICIES: &str = "policies";
+/// What the policies speak of, where it is not what the gateway says anyway.
+pub(crate) const SCHEMA: &str = "policies/schema.cedarschema";
+/// Links of templates.
+pub(crate) const LINKS: &str = "policies/links.yaml";
+/// What tells of an apply that has not come to its end.
+pub(crate) const APPLYING: &str = ".applying";
 
 /// Largest file of agreements; others are smaller.
 const AGREEMENTS_BYTES_MAX: u64 = 64 << 20;
@@ -28,21 +36,21 @@ const FILES_MAX: usize = 10_000;
 const FOLDERS_DEEP_MAX: usize = 8;
 
 /// A configuration folder.
-pub(crate) struct Folder<'d> {
-    root: &'d Path,
+pub(crate) struct Folder {
+    roots: Roots,
 }
 
-impl<'d> Folder<'d> {
-    /// The folder at `root`.
-    pub(crate) fn open(root: &'d Path) -> Result<Self, LoadError> {
-        let folder = Self { root };
-        folder.names(root)?;
+impl Folder {
+    /// The folder that lies there.
+    pub(crate) fn open(roots: Roots) -> Result<Self, LoadError> {
+        let folder = Self { roots };
+        folder.names(folder.roots.folder())?;
         Ok(folder)
     }
 
     /// Whether it has a file or folder of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.root.join(name).exists()
+        self.roots.path(name).exists()
     }
 
     /// The YAML files below the folder `name`, sorted. Files that look like configuration but
@@ -54,13 +62,35 @@ impl<'d> Folder<'d> {
                 Kind::Yaml => files.push(file),
                 Kind::Aside => {}
                 Kind::Cedar => refuse_cedar(file, report),
-                Kind::Other => {
-                    let stem = file.rsplit_once('.').map_or(&*file, |(stem, _)| stem);
-                    let hint = format!("rename it to `{stem}.yaml`, or move it elsewhere");
-                    report.enter(file.as_str().into());
-                    let expected = "files that end in `.yaml`";
-                    report.add(Position::START, "a file of another kind", expected, Some(hint));
+                Kind::Schema | Kind::Other => refuse_other(file, "yaml", report),
+            }
+        }
+        Ok(files)
+    }
+
+    /// The Cedar files below `policies`, sorted. Files that would not be read are reported.
+    pub(crate) fn policies(&self, report: &mut Report) -> Result<Vec<String>, LoadError> {
+        let mut files = Vec::new();
+        if !self.has(POLICIES) {
+            return Ok(files);
+        }
+        for file in self.walk(POLICIES)? {
+            match kind(&file) {
+                Kind::Aside => {}
+                Kind::Cedar => files.push(file),
+                Kind::Schema if file == SCHEMA => {}
+                Kind::Yaml if file == LINKS => {}
+                Kind::Schema => {
+                    let hint = "one schema holds for all policies".to_owned();
+                    report.enter(file.into());
+                    report.add(Position::START, "a schema", format!("`{SCHEMA}`"), Some(hint));
                 }
+                Kind::Yaml => {
+                    let hint = "links of templates are read from there".to_owned();
+                    report.enter(file.into());
+                    report.add(Position::START, "a YAML file", format!("`{LINKS}`"), Some(hint));
+                }
+                Kind::Other => refuse_other(file, "cedar", report),
             }
         }
         Ok(files)
@@ -68,21 +98,16 @@ impl<'d> Folder<'d> {
 
     /// Reports what would be passed over in silence although it looks like configuration.
     pub(crate) fn survey(&self, report: &mut Report) -> Result<(), LoadError> {
-        for name in self.names(self.root)? {
-            if kind(&name) == Kind::Cedar {
+        for name in self.names(self.roots.folder())? {
+            if matches!(kind(&name), Kind::Cedar | Kind::Schema) {
                 refuse_cedar(name, report);
             } else if matches!(&*name, "gateway.yml" | "routes.yml") {
-                let hint = format!("rename it to `{}.yaml`", name.trim_end_matches(".yml"));
+                refuse_other(name, "yaml", report);
+            } else if name == APPLYING {
+                let hint = "the gateway finishes it when it loads the folder".to_owned();
                 report.enter(name.into());
-                let expected = "a file that ends in `.yaml`";
-                report.add(Position::START, "a file of another kind", expected, Some(hint));
-            }
-        }
-        if self.has(POLICIES) {
-            // A schema restricts nothing by itself; whatever else lies here means to.
-            let schema = |file: &String| file.ends_with(".cedarschema");
-            for file in self.walk(POLICIES)?.into_iter().filter(|file| !schema(file)) {
-                refuse_cedar(file, report);
+                let found = "an apply that is under way or was cut short";
+                report.add(Position::START, found, "a folder at rest", Some(hint));
             }
         }
         if !self.has(REGISTRY) {
@@ -99,11 +124,17 @@ impl<'d> Folder<'d> {
         report: &mut Report,
     ) -> Result<Result<Vec<u8>, Reported>, LoadError> {
         report.enter(Arc::from(name));
-        let many = name.starts_with(AGREEMENTS);
+        let many = holds_agreements(name);
         let bytes_max = if many { AGREEMENTS_BYTES_MAX } else { FILE_BYTES_MAX };
-        let path = self.root.join(name);
+        let path = self.roots.path(name);
         match read_bounded(&path, bytes_max) {
-            Ok(bytes) => Ok(Ok(bytes)),
+            Ok(bytes) => {
+                // There may be so many agreements that each file of them is looked after apart.
+                if !many {
+                    report.has_read(name, &bytes);
+                }
+                Ok(Ok(bytes))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Ok(Err(report.add(Position::START, "no such file", format!("`{name}`"), None)))
             }
@@ -124,12 +155,10 @@ impl<'d> Folder<'d> {
         report: &mut Report,
         decode: impl FnOnce(&yaml::Node<'_>, &mut Report) -> T,
     ) -> Result<Result<Option<T>, Reported>, LoadError> {
-        let bytes = match self.read(name, report)? {
-            Ok(bytes) => bytes,
-            Err(reported) => return Ok(Err(reported)),
-        };
-        let root = yaml::text(&bytes, report).and_then(|text| yaml::read(text, report));
-        Ok(root.map(|root| root.map(|root| decode(&root, report))))
+        match self.read(name, report)? {
+            Ok(bytes) => Ok(parse(&bytes, report, decode)),
+            Err(reported) => Ok(Err(reported)),
+        }
     }
 
     /// Every file below the folder `name`, by its path from the root, sorted.
@@ -137,16 +166,16 @@ impl<'d> Folder<'d> {
         let mut files = Vec::new();
         let mut folders = vec![(name.to_owned(), 0)];
         while let Some((folder, depth)) = folders.pop() {
-            for name in self.names(&self.root.join(&folder))? {
+            for name in self.names(&self.roots.path(&folder))? {
                 let name = format!("{folder}/{name}");
                 if kind(&name) == Kind::Aside {
                     continue;
                 }
-                match self.root.join(&name).is_dir() {
+                match self.roots.path(&name).is_dir() {
                     true => folders.push((name, depth + 1)),
                     false => files.push(name),
                 }
-                let path = || self.root.join(&folder);
+                let path = || self.roots.path(&folder);
                 if files.len() > FILES_MAX {
                     return Err(unreadable(path(), format!("more than {FILES_MAX} files")));
                 }
@@ -179,16 +208,40 @@ fn unreadable(path: PathBuf, cause: String) -> LoadError {
     LoadError::Unreadable { path, source: io::Error::other(cause) }
 }
 
+/// Gives the root of a file to `decode`, unless the file is empty.
+pub(crate) fn parse<T>(
+    bytes: &[u8],
+    report: &mut Report,
+    decode: impl FnOnce(&yaml::Node<'_>, &mut Report) -> T,
+) -> Result<Option<T>, Reported> {
+    let root = yaml::text(bytes, report).and_then(|text| yaml::read(text, report))?;
+    Ok(root.map(|root| decode(&root, report)))
+}
+
+/// Whether a file is one of agreements.
+fn holds_agreements(name: &str) -> bool {
+    name.strip_prefix(AGREEMENTS).is_some_and(|rest| rest.starts_with('/'))
+}
+
 fn refuse_cedar(file: String, report: &mut Report) {
     report.enter(file.into());
-    let hint = "Cedar policies are not enforced by this version; remove the file".to_owned();
-    report.add(Position::START, "a Cedar policy", "agreements alone", Some(hint));
+    let hint = format!("move it into the folder `{POLICIES}`; it has no effect here");
+    report.add(Position::START, "a Cedar file", "Cedar below `policies` alone", Some(hint));
+}
+
+fn refuse_other(file: String, extension: &str, report: &mut Report) {
+    let stem = file.rsplit_once('.').map_or(&*file, |(stem, _)| stem);
+    let hint = format!("rename it to `{stem}.{extension}`, or move it elsewhere");
+    report.enter(file.as_str().into());
+    let expected = format!("files that end in `.{extension}`");
+    report.add(Position::START, "a file of another kind", expected, Some(hint));
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
     Yaml,
     Cedar,
+    Schema,
     /// What editors and people leave beside configuration.
     Aside,
     Other,
@@ -202,6 +255,7 @@ fn kind(path: &str) -> Kind {
         Some("swp" | "swo" | "tmp" | "bak" | "orig" | "md") => Kind::Aside,
         Some("yaml") => Kind::Yaml,
         Some("cedar") => Kind::Cedar,
+        Some("cedarschema") => Kind::Schema,
         _ => Kind::Other,
     }
 }

@@ -6,16 +6,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fields::{Fields, list, located, scalar, some};
+use crate::fields::{Fields, at_most, list, located, scalar, some};
 use crate::material::{authorities, identity, path, revocation_list, signing_key};
 use crate::problem::{Position, Report};
 use crate::registry::certificate;
-use crate::scalar::{count, duration, origin, size, socket};
-use crate::settings::{Admin, Downstream, Gateway, Ledger, Limits, Upstream};
+use crate::scalar::{count, duration, origin, size, socket, utc_offset, word};
+use crate::settings::{Admin, Downstream, Gateway, Ledger, Limits, Reload, Upstream};
+use crate::tokens;
 use crate::yaml::Node;
 
-const KEYS: [&str; 8] =
-    ["listen", "workers", "tls", "upstream", "ledger", "admin", "metrics", "limits"];
+const KEYS: [&str; 11] = [
+    "listen",
+    "workers",
+    "tls",
+    "upstream",
+    "ledger",
+    "admin",
+    "metrics",
+    "tokens",
+    "utc_offset",
+    "reload",
+    "limits",
+];
 const TLS_KEYS: [&str; 4] = ["certificate", "key", "client_authorities", "revocation_lists"];
 const UPSTREAM_KEYS: [&str; 3] = ["certificate", "key", "authorities"];
 const LEDGER_KEYS: [&str; 6] =
@@ -32,6 +44,14 @@ const LIMIT_KEYS: [&str; 10] = [
     "connect_time_max",
     "upstream_connections_max",
 ];
+
+const RELOADS: [(&str, Reload); 2] = [("signal", Reload::Signal), ("on_change", Reload::OnChange)];
+/// Vietnam's time, all year round.
+const UTC_OFFSET_MINUTES: i32 = 7 * 60;
+/// Most revocation lists.
+const REVOCATION_LISTS_MAX: usize = 64;
+/// Most operators.
+const OPERATORS_MAX: usize = 1024;
 
 const WORKERS: RangeInclusive<usize> = 1..=1024;
 const CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
@@ -70,6 +90,9 @@ pub(crate) fn gateway(root: &Node<'_>, report: &mut Report) -> Read {
     let ledger = fields.required("ledger", ledger, report);
     let admin = fields.optional("admin", admin, report);
     let metrics = fields.optional("metrics", listener, report);
+    let tokens = fields.optional("tokens", tokens::issuers, report).unwrap_or_default();
+    let utc_offset = fields.optional("utc_offset", scalar(utc_offset), report);
+    let reload = fields.optional("reload", scalar(word(&RELOADS)), report).unwrap_or_default();
     let limits = fields.optional("limits", limits, report).unwrap_or_default();
     let known = upstream.is_some();
     let (upstream, authorities) = upstream.unzip();
@@ -82,6 +105,9 @@ pub(crate) fn gateway(root: &Node<'_>, report: &mut Report) -> Read {
             ledger: ledger?,
             admin,
             metrics,
+            tokens,
+            utc_offset_minutes: utc_offset.unwrap_or(UTC_OFFSET_MINUTES),
+            reload,
             limits,
         })
     };
@@ -92,7 +118,8 @@ fn downstream(node: &Node<'_>, report: &mut Report) -> Option<Downstream> {
     let fields = Fields::of(node, &TLS_KEYS, report)?;
     let identity = identity(&fields, report);
     let client_authorities = fields.required("client_authorities", authorities, report);
-    let lists = fields.optional("revocation_lists", list(revocation_list), report);
+    let lists = at_most(REVOCATION_LISTS_MAX, list(revocation_list));
+    let lists = fields.optional("revocation_lists", lists, report);
     Some(Downstream {
         identity: identity?,
         client_authorities: client_authorities?,
@@ -162,7 +189,8 @@ fn directory_is_apart(
 fn admin(node: &Node<'_>, report: &mut Report) -> Option<Admin> {
     let fields = Fields::of(node, &["listen", "operators"], report)?;
     let listen = fields.required("listen", scalar(socket), report);
-    let operators = fields.required("operators", some(certificate), report);
+    let operators = at_most(OPERATORS_MAX, some(certificate));
+    let operators = fields.required("operators", operators, report);
     Some(Admin { listen: listen?, operators: operators? })
 }
 

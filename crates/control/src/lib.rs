@@ -2,57 +2,131 @@
 //! a list of everything that is wrong with it.
 //!
 //! ```text
-//! gateway.yaml          addresses, TLS, ledger, limits
-//! registry/**.yaml      members, systems, nodes, purposes
-//! agreements/**.yaml    agreements
-//! routes.yaml           what differs from the default; optional
+//! gateway.yaml                  addresses, TLS, ledger, issuers of tokens, limits
+//! registry/**.yaml              classes, members, systems, nodes, purposes, zones
+//! agreements/**.yaml            agreements
+//! policies/**.cedar             Cedar policies over all agreements; optional
+//! policies/schema.cedarschema   what policies speak of, where it is more than usual
+//! policies/links.yaml           links of policy templates
+//! routes.yaml                   what differs from the default; optional
 //! ```
 //!
 //! Splitting or joining files under `registry` and `agreements` changes nothing: objects are
 //! ordered by their ids. Files that would be passed over although they look like configuration
-//! are problems, Cedar policies above all, since this version does not enforce them.
+//! are problems.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails may panic"))]
 
 pub mod admin;
 mod agreements;
+mod apply;
+mod attributes;
 mod draft;
 mod fields;
 mod folder;
 mod gateway;
 mod incoming;
+mod inputs;
+mod loader;
 mod material;
+mod policies;
 mod problem;
+mod receive;
 mod registry;
+mod revisions;
+mod routes;
 mod scalar;
+mod schema;
 mod semantic;
 mod settings;
+mod staging;
+mod status;
+mod tokens;
+pub mod watch;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::RevisionId;
 use policy::{Snapshot, Source};
 use thiserror::Error;
 
+pub use loader::{Loader, Reloaded};
 pub use material::{Identity, PrivateKey, RevocationList};
 pub use problem::Problem;
-pub use settings::{Admin, Downstream, Gateway, Ledger, Limits, Upstream};
+pub use revisions::{
+    Activation, Applied, ApplyError, Origin, Outcome, Plane, Rejected, Revisions, Standing,
+};
+pub use settings::{
+    Admin, Claims, Downstream, Gateway, Ledger, Limits, Reload, TokenIssuer, Upstream,
+};
 
 use draft::Draft;
-use folder::{AGREEMENTS, Folder, GATEWAY, REGISTRY, ROUTES};
+use folder::{AGREEMENTS, Folder, GATEWAY, LINKS, REGISTRY, ROUTES, SCHEMA};
+use inputs::Roots;
+use loader::{Held, Memory};
 use problem::Report;
+pub use staging::StagingError;
 
 /// A configuration that was read, checked and compiled as a whole.
 #[derive(Debug)]
 pub struct Config {
     /// The gateway's own settings.
     pub gateway: Gateway,
-    /// What the snapshot was compiled from, objects in the order of their ids.
+    /// What the snapshot was compiled from, objects in the order of their ids. Without the
+    /// agreements, of which there may be very many: the snapshot holds them.
     pub source: Source,
-    /// The compiled registry, agreements and routes.
+    /// How many there are of each kind.
+    pub counts: Counts,
+    /// What operators should know although nothing is wrong.
+    pub notes: Vec<String>,
+    /// The compiled registry, agreements, policies and routes.
     pub snapshot: Snapshot,
+}
+
+/// How many objects of each kind a configuration has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Classes of members.
+    pub classes: usize,
+    /// Agencies and units.
+    pub members: usize,
+    /// Their information systems.
+    pub systems: usize,
+    /// Providers' database services.
+    pub nodes: usize,
+    /// Registered purposes.
+    pub purposes: usize,
+    /// Network zones.
+    pub zones: usize,
+    /// Agreements.
+    pub agreements: usize,
+    /// Cedar policies.
+    pub policies: usize,
+    /// Rules for services and methods.
+    pub routes: usize,
+}
+
+impl Config {
+    fn new(gateway: Gateway, source: Source, snapshot: Snapshot) -> Self {
+        let counts = Counts {
+            classes: source.classes.len(),
+            members: source.members.len(),
+            systems: source.systems.len(),
+            nodes: source.nodes.len(),
+            purposes: source.purposes.len(),
+            zones: source.zones.len(),
+            agreements: snapshot.agreement_count(),
+            policies: snapshot.policy_count(),
+            routes: source.routes.len(),
+        };
+        let notes = snapshot.notes().to_vec();
+        Self { gateway, source, counts, notes, snapshot }
+    }
 }
 
 /// Why there is no configuration.
@@ -70,6 +144,9 @@ pub enum LoadError {
         /// Why.
         source: io::Error,
     },
+    /// The configuration is in order by itself, but the gateway cannot use it.
+    #[error("the configuration cannot be used: {0}")]
+    Unusable(String),
 }
 
 fn counted(problems: usize) -> String {
@@ -92,30 +169,61 @@ fn counted(problems: usize) -> String {
 ///
 /// Returns every problem found, not only the first; or what could not be read.
 pub fn load(dir: &Path, revision: RevisionId) -> Result<Config, LoadError> {
-    let folder = Folder::open(dir)?;
-    let mut report = Report::new(dir);
-    folder.survey(&mut report)?;
+    whole(&Roots::new(dir), revision).map(|(config, _)| config)
+}
+
+/// Reads everything, and what to remember of it.
+fn whole(roots: &Roots, revision: RevisionId) -> Result<(Config, Memory), LoadError> {
+    let folder = Folder::open(roots.clone())?;
+    let mut report = Report::new(roots.clone());
+    let names = survey(&folder, &mut report)?;
     let settings = gateway_settings(&folder, &mut report)?;
-    let mut draft = objects(&folder, &mut report)?;
+    let mut draft = Draft::default();
+    objects(&folder, &mut draft, &mut report)?;
+    let files = agreement_files(&folder, &mut draft, &mut report)?;
+    let policies = policies::policies(&folder, &mut draft, &mut report)?;
     if settings.upstream {
         draft.default_authorities(settings.authorities.as_ref(), &mut report);
     }
     let mut source = draft.take_source(revision);
+    source.policies = policies.policies;
     if let Some(gateway) = &settings.gateway {
         let lists = gateway.tls.revocation_lists.iter();
         source.revoked = lists.flat_map(|list| list.revoked.iter().cloned()).collect();
+        source.utc_offset_minutes = gateway.utc_offset_minutes;
     }
-    let snapshot = semantic::compile(source.clone(), &draft, &folder, &mut report)?;
+    if let Some(schema) = policies.schema {
+        schema.check(&source, &draft, &mut report);
+    }
+    let agreements = mem::take(&mut source.agreements);
+    let rest = source.clone();
+    source.agreements = agreements;
+    let snapshot = semantic::compile(source, &draft, &folder, &mut report)?;
     // INVARIANT: settings or snapshot are absent only if a problem was reported.
     match (settings.gateway, snapshot) {
         (Some(gateway), Some(snapshot)) if report.is_empty() => {
-            Ok(Config { gateway, source, snapshot })
+            let memory = Memory::new(rest.clone(), report.inputs().clone(), names, files);
+            Ok((Config::new(gateway, rest, snapshot), memory))
         }
         _ => Err(LoadError::Problems(report.into_problems())),
     }
 }
 
-fn gateway_settings(folder: &Folder<'_>, report: &mut Report) -> Result<gateway::Read, LoadError> {
+/// The files of the folder that configuration is read from, agreements aside. What would be passed
+/// over although it looks like configuration is reported.
+fn survey(folder: &Folder, report: &mut Report) -> Result<Vec<String>, LoadError> {
+    folder.survey(report)?;
+    let mut names = Vec::new();
+    if folder.has(REGISTRY) {
+        names.extend(folder.files(REGISTRY, report)?);
+    }
+    names.extend(folder.policies(report)?);
+    let single = [ROUTES, SCHEMA, LINKS].into_iter().filter(|name| folder.has(name));
+    names.extend(single.map(str::to_owned));
+    Ok(names)
+}
+
+fn gateway_settings(folder: &Folder, report: &mut Report) -> Result<gateway::Read, LoadError> {
     match folder.decode(GATEWAY, report, gateway::gateway)? {
         Ok(Some(read)) => return Ok(read),
         Ok(None) => {
@@ -126,30 +234,40 @@ fn gateway_settings(folder: &Folder<'_>, report: &mut Report) -> Result<gateway:
     Ok(gateway::Read::default())
 }
 
-fn objects(folder: &Folder<'_>, report: &mut Report) -> Result<Draft, LoadError> {
-    let mut draft = Draft::default();
+fn objects(folder: &Folder, draft: &mut Draft, report: &mut Report) -> Result<(), LoadError> {
     if folder.has(REGISTRY) {
         for file in folder.files(REGISTRY, report)? {
             let read = folder.decode(&file, report, |root, report| {
-                registry::registry(root, &mut draft, report);
+                registry::registry(root, draft, report);
             })?;
             if read.is_err() {
                 draft.registry_is_partial();
             }
         }
     }
-    if folder.has(AGREEMENTS) {
-        for file in folder.files(AGREEMENTS, report)? {
-            // A file that could not be read is reported; nothing refers to what it held.
-            let _ = folder.decode(&file, report, |root, report| {
-                agreements::agreements(root, &mut draft, report);
-            })?;
-        }
-    }
     if folder.has(ROUTES) {
+        // A file that could not be read is reported; nothing refers to what it held.
         let _ = folder.decode(ROUTES, report, |root, report| {
-            agreements::routes(root, &mut draft, report);
+            routes::routes(root, draft, report);
         })?;
     }
-    Ok(draft)
+    Ok(())
+}
+
+fn agreement_files(
+    folder: &Folder,
+    draft: &mut Draft,
+    report: &mut Report,
+) -> Result<BTreeMap<String, Arc<Held>>, LoadError> {
+    let mut files = BTreeMap::new();
+    if folder.has(AGREEMENTS) {
+        for file in folder.files(AGREEMENTS, report)? {
+            if let Ok(bytes) = folder.read(&file, report)? {
+                let digest = inputs::digest(&bytes);
+                let held = Held::decode(&bytes, digest, draft, report);
+                files.insert(file, Arc::new(held));
+            }
+        }
+    }
+    Ok(files)
 }

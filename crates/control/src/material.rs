@@ -19,6 +19,8 @@ use crate::yaml::{Node, Value};
 
 /// Largest file of certificates or of a key.
 const PEM_BYTES_MAX: u64 = 1 << 20;
+/// Largest JWK set.
+const KEY_SET_BYTES_MAX: u64 = 256 << 10;
 /// Largest revocation list.
 const REVOCATION_LIST_BYTES_MAX: u64 = 64 << 20;
 /// First byte of everything that X.509 writes in DER.
@@ -148,6 +150,45 @@ pub(crate) fn revocation_list(node: &Node<'_>, report: &mut Report) -> Option<Re
     }
 }
 
+/// The JWK set that a node names: JSON with at least one key. What a key must be to be used is
+/// for those who use it to say.
+pub(crate) fn json_web_keys(node: &Node<'_>, report: &mut Report) -> Option<Vec<u8>> {
+    let bytes = read(node, KEY_SET_BYTES_MAX, report)?;
+    let expected = "a JWK set such as `{\"keys\": [{\"kty\": …}]}`";
+    let set: serde_json::Value = match serde_json::from_slice(&bytes) {
+        Ok(set) => set,
+        Err(error) => {
+            let found = format!("a file that is no JSON ({})", json_error(&error));
+            report.add(node.at, found, expected, None);
+            return None;
+        }
+    };
+    let keys = set.get("keys").and_then(serde_json::Value::as_array);
+    let found = match keys {
+        Some(keys) if keys.is_empty() => "a JWK set without keys",
+        Some(keys) if !keys.iter().all(is_json_web_key) => "a JWK set with a key of no kind",
+        Some(keys) if keys.iter().any(is_secret) => "a JWK set with secret keys",
+        Some(_) => return Some(bytes),
+        None => "JSON that is no JWK set",
+    };
+    report.add(node.at, found, expected, None);
+    None
+}
+
+/// Where JSON is malformed. The text itself may be a key and is not shown.
+fn json_error(error: &serde_json::Error) -> String {
+    format!("line {}, column {}", error.line(), error.column())
+}
+
+fn is_json_web_key(key: &serde_json::Value) -> bool {
+    key.get("kty").is_some_and(serde_json::Value::is_string)
+}
+
+/// Whether a key could sign tokens and not only verify them (RFC 7518, 6.2.2, 6.3.2 and 6.4.1).
+fn is_secret(key: &serde_json::Value) -> bool {
+    key.get("d").is_some() || key.get("k").is_some()
+}
+
 fn private_key(node: &Node<'_>, report: &mut Report) -> Option<PrivateKey> {
     let bytes = read(node, PEM_BYTES_MAX, report)?;
     let mut sections = sections::<PrivateKeyDer<'static>>(&bytes, "private key", node.at, report)?;
@@ -178,7 +219,10 @@ fn read(node: &Node<'_>, bytes_max: u64, report: &mut Report) -> Option<Vec<u8>>
     let path = path(node, report)?;
     let Value::Scalar(written) = &node.value else { return None };
     let error = match read_bounded(&path, bytes_max) {
-        Ok(bytes) => return Some(bytes),
+        Ok(bytes) => {
+            report.has_read(written, &bytes);
+            return Some(bytes);
+        }
         Err(error) => error,
     };
     let found = format!("{}, which cannot be read ({error})", quoted(written));
@@ -200,7 +244,10 @@ pub(crate) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     match u64::try_from(bytes.len()).is_ok_and(|len| len <= bytes_max) {
         true => Ok(bytes),
         false => {
-            let cause = format!("larger than {} MiB", bytes_max >> 20);
+            let cause = match bytes_max >> 20 {
+                0 => format!("larger than {} KiB", bytes_max >> 10),
+                mib => format!("larger than {mib} MiB"),
+            };
             Err(io::Error::new(io::ErrorKind::FileTooLarge, cause))
         }
     }

@@ -1,10 +1,12 @@
 //! What is wrong with a configuration, and where; and the report that collects it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+
+use crate::inputs::{Inputs, Roots};
 
 /// Most problems told about one configuration.
 const PROBLEMS_MAX: usize = 1000;
@@ -77,7 +79,8 @@ pub(crate) struct Reported(());
 /// Collects problems, file after file of one configuration folder.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    folder: PathBuf,
+    roots: Roots,
+    inputs: Inputs,
     file: Arc<str>,
     problems: Vec<Problem>,
     /// How many problems there were when the current file was entered.
@@ -85,14 +88,24 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// An empty report on the configuration in `folder`.
-    pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), ..Self::default() }
+    /// An empty report on the configuration that lies there.
+    pub(crate) fn new(roots: Roots) -> Self {
+        Self { roots, ..Self::default() }
     }
 
     /// The path that configuration means by `written`.
     pub(crate) fn path(&self, written: &str) -> PathBuf {
-        self.folder.join(written)
+        self.roots.path(written)
+    }
+
+    /// Keeps in mind that the file called `written` was read and held `bytes`.
+    pub(crate) fn has_read(&mut self, written: &str, bytes: &[u8]) {
+        self.inputs.add(written, bytes);
+    }
+
+    /// The files that were read so far.
+    pub(crate) fn inputs(&self) -> &Inputs {
+        &self.inputs
     }
 
     /// What is reported from here on is about `file`.

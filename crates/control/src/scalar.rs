@@ -1,7 +1,7 @@
 //! What a single value may look like: codes, durations, sizes, dates, addresses, names.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::tz::Offset;
 use model::Timestamp;
-use policy::source::Endpoint;
+use policy::source::{Endpoint, Network, Share};
 use rustls::pki_types::ServerName;
 
 use crate::problem::{alternatives, did_you_mean};
@@ -20,6 +20,17 @@ const TEXT_BYTES_MAX: usize = 1024;
 const AGENCY_CODE_CHARS_MAX: usize = 35;
 /// Longest name of a ledger, in bytes.
 const ORIGIN_BYTES_MAX: usize = 255;
+/// Longest metadata key and value that a rule looks at, in bytes.
+const METADATA_KEY_BYTES_MAX: usize = 64;
+const METADATA_VALUE_BYTES_MAX: usize = 256;
+/// Longest id of a policy, in bytes.
+const POLICY_ID_BYTES_MAX: usize = 256;
+/// Longest name of a claim, in bytes.
+const CLAIM_BYTES_MAX: usize = 128;
+/// Longest name of a field, in bytes.
+const FIELD_BYTES_MAX: usize = 128;
+/// What local times there are, in minutes ahead of UTC.
+const UTC_OFFSETS: RangeInclusive<i32> = -12 * 60..=14 * 60;
 /// Vietnam's time, all year round.
 const VIETNAM: Offset = Offset::constant(7);
 
@@ -264,6 +275,148 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, Mismatch> {
     }
 }
 
+/// A block of addresses (CIDR), or one address.
+pub(crate) fn network(text: &str) -> Result<Network, Mismatch> {
+    let expected = "a block of addresses such as `10.20.0.0/16`";
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let Ok(address) = address.parse::<IpAddr>() else { return mismatch(expected) };
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    let decimal = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let prefix = match prefix {
+        None => Some(bits),
+        Some(prefix) => prefix.parse().ok().filter(|n| decimal(prefix) && *n <= bits),
+    };
+    let Some(prefix) = prefix else { return mismatch(expected) };
+    let first = first_address(address, prefix);
+    match first == address {
+        true => Ok(Network { address, prefix }),
+        false => mismatch_with(expected, format!("did you mean `{first}/{prefix}`?")),
+    }
+}
+
+/// The address with all bits after the prefix at zero.
+fn first_address(address: IpAddr, prefix: u8) -> IpAddr {
+    let prefix = u32::from(prefix);
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or_default();
+            Ipv4Addr::from(u32::from(v4) & mask).into()
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or_default();
+            Ipv6Addr::from(u128::from(v6) & mask).into()
+        }
+    }
+}
+
+/// A share of calls: a percentage with at most two decimals.
+pub(crate) fn share(text: &str) -> Result<Share, Mismatch> {
+    let expected = "a percentage from `0%` to `100%` with at most two decimals, such as `12.5%`";
+    let Some(number) = text.strip_suffix('%') else {
+        let meant = share(&format!("{text}%")).is_ok();
+        let hint = meant.then(|| format!("did you mean `{text}%`?"));
+        return Err(Mismatch { expected: expected.to_owned(), hint });
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str, most| {
+        (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+    };
+    if !digits(whole, 3) || !digits(fraction, 2) {
+        return mismatch(expected);
+    }
+    let hundredths = format!("{whole}{fraction:0<2}").parse().ok();
+    hundredths
+        .and_then(Share::from_hundredths)
+        .ok_or_else(|| Mismatch { expected: expected.to_owned(), hint: None })
+}
+
+/// What local time is ahead of UTC, in minutes.
+pub(crate) fn utc_offset(text: &str) -> Result<i32, Mismatch> {
+    let read = || {
+        let (sign, rest) = match text.split_at_checked(1)? {
+            ("+", rest) => (1, rest),
+            ("-", rest) => (-1, rest),
+            _ => return None,
+        };
+        let (hours, minutes) = rest.split_once(':')?;
+        let number = |text: &str| match text.as_bytes() {
+            [b'0'..=b'9', b'0'..=b'9'] => text.parse::<i32>().ok(),
+            _ => None,
+        };
+        let (hours, minutes) = (number(hours)?, number(minutes)?);
+        let total = sign * (hours * 60 + minutes);
+        (minutes < 60 && UTC_OFFSETS.contains(&total)).then_some(total)
+    };
+    let expected = "an offset such as `+07:00`, from `-12:00` to `+14:00`";
+    read().ok_or_else(|| Mismatch { expected: expected.to_owned(), hint: None })
+}
+
+/// A metadata key that a caller can send as text (gRPC over HTTP/2).
+pub(crate) fn metadata_key(text: &str) -> Result<String, Mismatch> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.".contains(&b);
+    let length = 1..=METADATA_KEY_BYTES_MAX;
+    let named = length.contains(&text.len()) && text.bytes().all(allowed);
+    if named && !text.ends_with("-bin") && !text.starts_with("grpc-") {
+        return Ok(text.to_owned());
+    }
+    let expected = "a metadata key of small letters, digits, `_`, `-` and `.` that does not begin \
+                    with `grpc-` or end with `-bin`";
+    let small = text.to_ascii_lowercase();
+    match small != text && metadata_key(&small).is_ok() {
+        true => mismatch_with(expected, format!("did you mean `{small}`?")),
+        false => mismatch(expected),
+    }
+}
+
+/// The value of a metadata key that is text.
+pub(crate) fn metadata_value(text: &str) -> Result<String, Mismatch> {
+    let length = 1..=METADATA_VALUE_BYTES_MAX;
+    let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    match length.contains(&text.len()) && printable && text.trim() == text {
+        true => Ok(text.to_owned()),
+        false => mismatch(format!(
+            "1 to {METADATA_VALUE_BYTES_MAX} printable ASCII characters, no spaces around them"
+        )),
+    }
+}
+
+/// The name of a claim (RFC 7519), which some issuers write as a URL.
+pub(crate) fn claim(text: &str) -> Result<String, Mismatch> {
+    let printable = text.bytes().all(|b| b.is_ascii_graphic());
+    match (1..=CLAIM_BYTES_MAX).contains(&text.len()) && printable {
+        true => Ok(text.to_owned()),
+        false => mismatch(format!(
+            "the name of a claim: 1 to {CLAIM_BYTES_MAX} printable ASCII characters"
+        )),
+    }
+}
+
+/// The id of a Cedar policy.
+pub(crate) fn policy_id(text: &str) -> Result<Box<str>, Mismatch> {
+    match (1..=POLICY_ID_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control) {
+        true => Ok(text.into()),
+        false => mismatch(format!("the id of a policy, at most {POLICY_ID_BYTES_MAX} bytes")),
+    }
+}
+
+/// A field of an answer: a path such as `person.address.street`, or a class of fields.
+pub(crate) fn field_name(text: &str) -> Result<String, Mismatch> {
+    let part = |part: &str| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
+        !part.is_empty() && part.bytes().all(allowed)
+    };
+    match text.len() <= FIELD_BYTES_MAX && text.split('.').all(part) {
+        true => Ok(text.to_owned()),
+        false => mismatch(format!(
+            "a field such as `person.full_name` or a class of fields, at most {FIELD_BYTES_MAX} \
+             bytes"
+        )),
+    }
+}
+
 /// A name that a certificate can bear.
 pub(crate) fn host_name(text: &str) -> Result<String, Mismatch> {
     match ServerName::try_from(text) {
@@ -362,6 +515,55 @@ mod tests {
         let bad = ["", "x", "x:0", "x:65536", "x:", ":1", "::1:80", "https://x:1", "a b:1"];
         for text in bad {
             assert!(endpoint(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_begin_at_their_first_address() {
+        let shown = |text: &str| network(text).map(|n| format!("{}/{}", n.address, n.prefix));
+        assert_eq!(shown("10.0.0.0/8").unwrap(), "10.0.0.0/8");
+        assert_eq!(shown("0.0.0.0/0").unwrap(), "0.0.0.0/0");
+        assert_eq!(shown("2001:db8::/32").unwrap(), "2001:db8::/32");
+        assert_eq!(shown("::/0").unwrap(), "::/0");
+        assert_eq!(shown("192.0.2.7").unwrap(), "192.0.2.7/32");
+        assert_eq!(shown("10.1.2.3/8").unwrap_err().hint.unwrap(), "did you mean `10.0.0.0/8`?");
+        for text in ["", "10.0.0.0/33", "10.0.0/8", "10.0.0.0/+8", "::/129", "10.0.0.0/", "x/8"] {
+            assert!(network(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_have_at_most_two_decimals() {
+        let hundredths = |text: &str| share(text).map(Share::hundredths);
+        let good = [("0%", 0), ("5%", 500), ("12.5%", 1250), ("0.01%", 1), ("100.00%", 10_000)];
+        for (text, expected) in good {
+            assert_eq!(hundredths(text), Ok(expected), "{text}");
+        }
+        assert_eq!(share("12.5").unwrap_err().hint.unwrap(), "did you mean `12.5%`?");
+        for text in ["", "%", "100.01%", "101%", "1.234%", "-1%", ".5%", "5.%", "5 %", "1e1%"] {
+            assert!(share(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn offsets_have_a_sign_and_two_digits_each() {
+        assert_eq!(utc_offset("+07:00"), Ok(420));
+        assert_eq!(utc_offset("-03:30"), Ok(-210));
+        for text in ["", "07:00", "+7:00", "+0700", "+07:60", "+14:01", "-12:01", "ơ7:00"] {
+            assert!(utc_offset(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_what_callers_can_send() {
+        assert!(metadata_key("x-canary").is_ok());
+        assert_eq!(metadata_key("X-A").unwrap_err().hint.unwrap(), "did you mean `x-a`?");
+        for text in ["", "a b", "x-bin", "grpc-timeout", ":path", "ơ"] {
+            assert!(metadata_key(text).is_err(), "{text}");
+        }
+        assert!(metadata_value("new version").is_ok());
+        for text in ["", " x", "ơ", "a\tb"] {
+            assert!(metadata_value(text).is_err(), "{text}");
         }
     }
 

@@ -16,7 +16,7 @@ use crate::yaml::{self, Node, Value};
 pub(crate) fn compile(
     source: Source,
     draft: &Draft,
-    folder: &Folder<'_>,
+    folder: &Folder,
     report: &mut Report,
 ) -> Result<Option<Snapshot>, LoadError> {
     let mut problems = match Snapshot::compile(source) {
@@ -53,7 +53,7 @@ struct Located<'d> {
 fn locate(
     file: &str,
     problems: &[(Located<'_>, &Semantic)],
-    folder: &Folder<'_>,
+    folder: &Folder,
     report: &mut Report,
 ) -> Result<(), LoadError> {
     let mut again = Report::default();
@@ -73,23 +73,30 @@ fn add(at: Position, problem: &Semantic, report: &mut Report) {
     report.add(at, problem.found.as_str(), problem.expected.as_str(), problem.hint.clone());
 }
 
-/// Where the field `name` or `name[index]` of an object stands.
+/// Where a field of an object stands that is written as `consumer`, `purposes[1]` or
+/// `splits[0].zone`. A path that leads further than the file is followed as far as it goes.
 fn field(object: &Node<'_>, path: &str) -> Option<Position> {
-    let (name, index) = match path.split_once('[') {
-        Some((name, rest)) => (name, rest.strip_suffix(']')?.parse().ok()),
-        None => (path, None),
-    };
-    let node = object.get(name)?;
-    let node = match index {
-        Some(index) => node.item(index)?,
-        None => node,
-    };
+    let mut at = None;
+    let mut node = object;
+    for step in path.split('.').filter(|step| !step.is_empty()) {
+        let (name, index) = match step.split_once('[') {
+            Some((name, rest)) => (name, rest.strip_suffix(']').and_then(|n| n.parse().ok())),
+            None => (step, None),
+        };
+        let Some(next) = node.get(name) else { break };
+        node = next;
+        at = Some(node.at);
+        let Some(index) = index else { continue };
+        let Some(next) = node.item(index) else { break };
+        node = next;
+        at = Some(node.at);
+    }
     // `consumer: {member: G99}` is about `G99`.
     match &node.value {
-        Value::Map(entries) => match entries.as_slice() {
+        Value::Map(entries) if at.is_some() => match entries.as_slice() {
             [only] => Some(only.value.at),
-            _ => Some(node.at),
+            _ => at,
         },
-        _ => Some(node.at),
+        _ => at,
     }
 }

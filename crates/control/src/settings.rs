@@ -27,8 +27,55 @@ pub struct Gateway {
     pub admin: Option<Admin>,
     /// Where metrics and health are served, if they are.
     pub metrics: Option<SocketAddr>,
+    /// Who issues the tokens that callers show, beside their certificates. None: tokens are not
+    /// looked at.
+    pub tokens: Vec<TokenIssuer>,
+    /// What local time is ahead of UTC, in minutes; policies ask for hours and weekdays in it.
+    pub utc_offset_minutes: i32,
+    /// When the configuration is loaded again.
+    pub reload: Reload,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// When the configuration is loaded again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reload {
+    /// When the process gets SIGHUP.
+    #[default]
+    Signal,
+    /// Then, and whenever the folder has changed and is quiet again.
+    OnChange,
+}
+
+/// An issuer of tokens (JWT, RFC 7519).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenIssuer {
+    /// What tokens name as `iss`.
+    pub issuer: String,
+    /// What tokens name in `aud`.
+    pub audience: String,
+    /// The issuer's public keys: a JWK set (RFC 7517) in JSON.
+    pub keys: Vec<u8>,
+    /// The claims that are read.
+    pub claims: Claims,
+}
+
+/// The names of the claims that say something about a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// How surely the person was recognised.
+    pub level: String,
+    /// The unit that the person works in.
+    pub unit: String,
+    /// What the person does there.
+    pub roles: String,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self { level: "acr".to_owned(), unit: "unit".to_owned(), roles: "roles".to_owned() }
+    }
 }
 
 /// The admin API. It shows the gateway's own identity, and takes certificates of the same

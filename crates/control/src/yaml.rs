@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::mem;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
+use sha2::{Digest as _, Sha256};
 
 use crate::problem::{Position, Report, Reported, is_pem, quoted};
 
@@ -17,6 +18,10 @@ const DEPTH_MAX: usize = 16;
 const KEYS_MAX: usize = 128;
 const BOM: char = '\u{feff}';
 
+/// What tells a node from others: the first half of the SHA-256 of what it holds, whatever its
+/// layout.
+pub(crate) type NodeDigest = [u8; 16];
+
 /// A value in a file.
 #[derive(Debug)]
 pub(crate) struct Node<'a> {
@@ -24,6 +29,8 @@ pub(crate) struct Node<'a> {
     pub(crate) at: Position,
     /// What it is.
     pub(crate) value: Value<'a>,
+    /// Whether it is text in quotes or in a block, which is never taken for a number.
+    pub(crate) quoted: bool,
 }
 
 /// What a node holds.
@@ -53,10 +60,52 @@ pub(crate) struct Entry<'a> {
 }
 
 impl<'a> Node<'a> {
+    fn plain(at: Position, value: Value<'a>) -> Self {
+        Self { at, value, quoted: false }
+    }
+
     /// The value under `key`, if this is a mapping that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Node<'a>> {
         let Value::Map(entries) = &self.value else { return None };
         entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    /// Nodes that hold the same have the same digest, wherever they stand.
+    pub(crate) fn digest(&self) -> NodeDigest {
+        let mut hasher = Sha256::new();
+        self.feed(&mut hasher);
+        let mut digest = NodeDigest::default();
+        digest.iter_mut().zip(hasher.finalize()).for_each(|(into, byte)| *into = byte);
+        digest
+    }
+
+    /// Every kind of value begins with a byte of its own and every text with its length, so that
+    /// no two different nodes feed the same bytes. Nesting is bounded by [`DEPTH_MAX`].
+    fn feed(&self, hasher: &mut Sha256) {
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX).to_be_bytes();
+        match &self.value {
+            Value::Nothing => hasher.update([0]),
+            Value::Scalar(text) => {
+                hasher.update([if self.quoted { 1 } else { 2 }]);
+                hasher.update(count(text.len()));
+                hasher.update(text.as_bytes());
+            }
+            Value::List(items) => {
+                hasher.update([3]);
+                hasher.update(count(items.len()));
+                items.iter().for_each(|item| item.feed(hasher));
+            }
+            Value::Map(entries) => {
+                hasher.update([4]);
+                hasher.update(count(entries.len()));
+                for entry in entries {
+                    hasher.update(count(entry.key.len()));
+                    hasher.update(entry.key.as_bytes());
+                    entry.value.feed(hasher);
+                }
+            }
+            Value::Refused(_) => hasher.update([5]),
+        }
     }
 
     /// The item at `index`, if this is a list that has it.
@@ -169,8 +218,8 @@ impl<'a> Tree<'a> {
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let node = match self.open.pop() {
-                    Some(Open::List { at, items }) => Node { at, value: Value::List(items) },
-                    Some(Open::Map { at, entries, .. }) => Node { at, value: Value::Map(entries) },
+                    Some(Open::List { at, items }) => Node::plain(at, Value::List(items)),
+                    Some(Open::Map { at, entries, .. }) => Node::plain(at, Value::Map(entries)),
                     None => return Ok(()),
                 };
                 self.insert(node, report);
@@ -180,12 +229,12 @@ impl<'a> Tree<'a> {
                     Some(_) => Value::Refused(refuse_tag(at, report)),
                     None => scalar(text, style, at, report),
                 };
-                self.insert(Node { at, value }, report);
+                self.insert(Node { at, value, quoted: style != ScalarStyle::Plain }, report);
             }
             Event::Alias(_) => {
                 let hint = Some("write the value out".to_owned());
                 let reported = report.add(at, "a YAML alias", "the value itself", hint);
-                self.insert(Node { at, value: Value::Refused(reported) }, report);
+                self.insert(Node::plain(at, Value::Refused(reported)), report);
             }
             _ => {}
         }
@@ -292,6 +341,15 @@ mod tests {
     fn the_place_after_a_text_counts_characters() {
         assert_eq!(position_after(""), Position::START);
         assert_eq!(position_after("a\nBộ "), Position { line: 2, column: 4 });
+    }
+
+    #[test]
+    fn digests_tell_content_and_not_layout() {
+        let digest = |text: &str| read(text, &mut Report::default()).unwrap().unwrap().digest();
+        assert_eq!(digest("a: [b, {c: d}]"), digest("# x\n\na:\n  - b\n  - c: d\n"));
+        let texts = ["a: b", "a: 'b'", "a: [b]", "a: ", "ab: ", "[a, b]", "[[a], b]", "[[a, b]]"];
+        let digests: std::collections::HashSet<_> = texts.iter().map(|text| digest(text)).collect();
+        assert_eq!(digests.len(), texts.len());
     }
 
     #[test]

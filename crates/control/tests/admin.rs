@@ -1,47 +1,59 @@
 //! Who may use the admin API. Every method of it must appear here.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that fails may panic")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use control::admin::{self, Operators};
-use model::{CertificateDigest, Timestamp};
+use control::admin::{self, Doors, Operators};
+use control::{Config, Loader, Origin, Plane, Revisions};
+use model::{CertificateDigest, RevisionId, Timestamp};
+use policy::Snapshot;
+use tempfile::TempDir;
 use testkit::{Authority, Issued, Profile, StoppedClock};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Status};
 use wire::generated::admin::admin_service_client::AdminServiceClient;
-use wire::generated::admin::{GetStatusRequest, GetStatusResponse};
+use wire::generated::admin::apply_request::{Begin, File, Part};
+use wire::generated::admin::{
+    ApplyRequest, ApplyResponse, GetStatusRequest, GetStatusResponse, Origin as Told, ReloadMode,
+};
 
 /// When it is, for the admin API: in November 2026.
 const NOW_SECS: u64 = 1_795_000_000;
 /// As many as the admin API takes at once.
 const CONNECTIONS_MAX: usize = 32;
 
-/// Reads TLS settings from a folder that holds nothing else of interest.
-fn settings(authority: &Authority) -> control::Downstream {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+const MEMBERS: &str = "members: [{id: G01, name: Bộ Công an}]\n";
+
+/// Writes a small configuration.
+fn write_configuration(folder: &Path, authority: &Authority) {
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
     let server = authority.issue("gateway", Profile::Server).unwrap();
     write("ca.crt", &authority.certificate_pem());
     write("gateway.crt", &server.certificate_pem);
     write("gateway.key", &server.key_pem);
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     write("ledger.key", &key.serialize_pem());
-    fs::create_dir(folder.path().join("registry")).unwrap();
+    fs::create_dir(folder.join("registry")).unwrap();
+    write("registry/members.yaml", MEMBERS);
     write(
         "gateway.yaml",
         "listen: 127.0.0.1:0\n\
          tls: { certificate: gateway.crt, key: gateway.key, client_authorities: [ca.crt] }\n\
          upstream: { certificate: gateway.crt, key: gateway.key }\n\
-         ledger: { directory: ledger, origin: test, key: ledger.key }\n",
+         ledger: { directory: ledger, origin: test, key: ledger.key }\n\
+         reload: on_change\n",
     );
-    control::load(folder.path(), model::RevisionId(1)).unwrap().gateway.tls
 }
 
 fn digest(issued: &Issued) -> CertificateDigest {
@@ -55,6 +67,10 @@ struct World {
     clock: Arc<StoppedClock>,
     revoked: Arc<AtomicBool>,
     address: SocketAddr,
+    folder: TempDir,
+    revisions: Arc<Revisions>,
+    /// Whether the gateway can use configurations.
+    usable: Arc<AtomicBool>,
 }
 
 impl World {
@@ -63,6 +79,7 @@ impl World {
         let operator = authority.issue("operator", Profile::Client).unwrap();
         let clock = Arc::new(StoppedClock::at(Timestamp::from_secs(NOW_SECS)));
         let revoked = Arc::new(AtomicBool::new(false));
+        let usable = Arc::new(AtomicBool::new(true));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let operators = Operators {
@@ -73,12 +90,19 @@ impl World {
             }),
             clock: clock.clone(),
         };
-        let tls = settings(&authority);
+        let folder = tempfile::tempdir().unwrap();
+        write_configuration(folder.path(), &authority);
+        let (loader, config) = Loader::load(folder.path(), RevisionId(7)).unwrap();
+        let Config { gateway, snapshot, .. } = config;
+        let plane = plane(snapshot, clock.clone(), usable.clone());
+        let revisions = Arc::new(Revisions::new(loader, gateway.reload, plane));
+        let get_status =
+            Arc::new(|| GetStatusResponse { calls_in_flight: 3, ..Default::default() });
+        let doors = Doors { get_status, revisions: revisions.clone() };
         tokio::spawn(async move {
-            let status = Arc::new(|| GetStatusResponse { revision: 7, ..Default::default() });
-            admin::serve(listener, &tls, operators, status, std::future::pending()).await
+            admin::serve(listener, &gateway.tls, operators, doors, std::future::pending()).await
         });
-        Self { authority, operator, clock, revoked, address }
+        Self { authority, operator, clock, revoked, address, folder, revisions, usable }
     }
 
     /// A client with a certificate; it connects with its first call.
@@ -90,6 +114,24 @@ impl World {
         let endpoint = Channel::from_shared(format!("https://{}", self.address)).unwrap();
         AdminServiceClient::new(endpoint.tls_config(tls).unwrap().connect_lazy())
     }
+}
+
+fn plane(snapshot: Snapshot, clock: Arc<StoppedClock>, usable: Arc<AtomicBool>) -> Plane {
+    let live = Arc::new(Mutex::new(Arc::new(snapshot)));
+    let current = Box::new({
+        let live = live.clone();
+        move || live.lock().unwrap().clone()
+    });
+    let prepare = Box::new(move |config: Config| {
+        if !usable.load(Ordering::SeqCst) {
+            return Err("keys of another kind".to_owned());
+        }
+        let live = live.clone();
+        let snapshot = Arc::new(config.snapshot);
+        let activation: control::Activation = Box::new(move || *live.lock().unwrap() = snapshot);
+        Ok(activation)
+    });
+    Plane { current, prepare, clock }
 }
 
 async fn get_status(client: &mut AdminServiceClient<Channel>) -> Result<u64, Status> {
@@ -139,4 +181,200 @@ async fn silent_connections_keep_nobody_out_for_long() {
     let waited = begun.elapsed();
     assert!(waited >= Duration::from_secs(10), "connections are not bounded: {waited:?}");
     assert!(waited < Duration::from_mins(1), "{waited:?}");
+}
+
+fn begin(dry_run: bool) -> Part {
+    Part::Begin(Begin { dry_run })
+}
+
+/// The parts of a file, in chunks of two bytes.
+fn file(path: &str, text: &str) -> Vec<Part> {
+    let mut parts = vec![Part::File(File { path: path.to_owned() })];
+    parts.extend(text.as_bytes().chunks(2).map(|chunk| Part::Chunk(chunk.to_vec())));
+    parts
+}
+
+async fn send(
+    client: &mut AdminServiceClient<Channel>,
+    parts: Vec<Part>,
+) -> Result<ApplyResponse, Status> {
+    let requests: Vec<_> =
+        parts.into_iter().map(|part| ApplyRequest { part: Some(part) }).collect();
+    Ok(client.apply(tokio_stream::iter(requests)).await?.into_inner())
+}
+
+/// Applies files, after `begin`.
+async fn apply(world: &World, dry_run: bool, files: &[(&str, &str)]) -> ApplyResponse {
+    let mut parts = vec![begin(dry_run)];
+    parts.extend(files.iter().flat_map(|(path, text)| file(path, text)));
+    send(&mut world.client(&world.operator), parts).await.unwrap()
+}
+
+/// Every file below a folder, hidden ones too.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            let below = files(&path).into_iter();
+            found.extend(below.map(|(below, text)| (format!("{name}/{below}"), text)));
+        } else {
+            found.insert(name, fs::read_to_string(&path).unwrap());
+        }
+    }
+    found
+}
+
+const MORE: &str = "members: [{id: G01, name: Bộ Công an}, {id: G09, name: Bộ Nội vụ}]\n";
+const PURPOSES: &str = "purposes: [{code: appointment, name: Bổ nhiệm}]\n";
+
+#[tokio::test]
+async fn only_operators_apply() {
+    let world = World::new().await;
+    let before = files(world.folder.path());
+    let system = world.authority.issue("commune", Profile::Client).unwrap();
+    let stranger = Authority::new("Other CA").unwrap().issue("operator", Profile::Client).unwrap();
+    let parts = || [vec![begin(false)], file("registry/members.yaml", MORE)].concat();
+    let refused = send(&mut world.client(&system), parts()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(send(&mut world.client(&stranger), parts()).await.is_err());
+    world.revoked.store(true, Ordering::SeqCst);
+    let refused = send(&mut world.client(&world.operator), parts()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert_eq!(files(world.folder.path()), before);
+    assert_eq!(world.revisions.current().revision(), RevisionId(7));
+}
+
+#[tokio::test]
+async fn good_files_take_the_place_of_those_before() {
+    let world = World::new().await;
+    let new = [("registry/a/members.yaml", MORE), ("registry/purposes.yaml", PURPOSES)];
+    let answer = apply(&world, false, &new).await;
+    assert_eq!((answer.applied, answer.revision), (true, NOW_SECS));
+    assert!(answer.problems.is_empty());
+    assert_eq!(world.revisions.current().revision(), RevisionId(NOW_SECS));
+    let files = files(world.folder.path());
+    let expected = ["registry/a/members.yaml", "registry/purposes.yaml"];
+    let registry: Vec<&str> =
+        files.keys().map(String::as_str).filter(|name| name.starts_with("registry")).collect();
+    assert_eq!(registry, expected);
+    assert_eq!(files.get(".previous/registry/members.yaml").unwrap(), MEMBERS);
+    assert!(!files.keys().any(|name| name.starts_with(".staged") || name == ".applying"));
+
+    let mut client = world.client(&world.operator);
+    let status = client.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.revision, status.calls_in_flight), (NOW_SECS, 3));
+    assert_eq!((status.origin(), status.reload_mode()), (Told::Apply, ReloadMode::OnChange));
+    assert_eq!(status.in_force_time_us, NOW_SECS * 1_000_000);
+    assert!(status.rejected.is_none());
+    // What was applied is what is remembered: nothing has changed since.
+    let again = world.revisions.reload(Origin::Change).unwrap();
+    assert_eq!(again, control::Outcome::Unchanged);
+}
+
+#[tokio::test]
+async fn files_with_problems_change_nothing() {
+    let world = World::new().await;
+    let before = files(world.folder.path());
+    let bad = [("registry/members.yaml", "members: [{id: G9, name: x}]\n")];
+    let answer = apply(&world, false, &bad).await;
+    assert_eq!((answer.applied, answer.revision), (false, 7));
+    let [problem] = answer.problems.as_slice() else { panic!("{answer:?}") };
+    let place = (problem.file.as_str(), problem.line, problem.column);
+    assert_eq!(place, ("registry/members.yaml", 1, 16));
+    assert_eq!(files(world.folder.path()), before);
+    assert_eq!(world.revisions.current().revision(), RevisionId(7));
+
+    let mut client = world.client(&world.operator);
+    let status = client.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.revision, status.origin()), (7, Told::Start));
+    let rejected = status.rejected.unwrap();
+    assert_eq!((rejected.origin(), rejected.problems_total), (Told::Apply, 1));
+    assert_eq!(rejected.problems, answer.problems);
+}
+
+#[tokio::test]
+async fn a_dry_run_only_checks() {
+    let world = World::new().await;
+    let before = files(world.folder.path());
+    let answer = apply(&world, true, &[("registry/members.yaml", MORE)]).await;
+    assert_eq!((answer.applied, answer.revision, answer.problems.len()), (false, 7, 0));
+    let answer = apply(&world, true, &[("agreements/a.yaml", "x: 1\n")]).await;
+    assert_eq!(answer.problems.len(), 2, "{answer:?}");
+    assert_eq!(files(world.folder.path()), before);
+    assert!(world.revisions.standing().rejected.is_none());
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_be_used_changes_nothing() {
+    let world = World::new().await;
+    let before = files(world.folder.path());
+    world.usable.store(false, Ordering::SeqCst);
+    let parts = [vec![begin(false)], file("registry/members.yaml", MORE)].concat();
+    let refused = send(&mut world.client(&world.operator), parts).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("keys of another kind"), "{refused}");
+    assert_eq!(files(world.folder.path()), before);
+    assert!(world.revisions.reload(Origin::Signal).is_err());
+    let cause = world.revisions.standing().rejected.unwrap().cause.unwrap();
+    assert!(cause.contains("keys of another kind"));
+    world.usable.store(true, Ordering::SeqCst);
+    world.revisions.reload(Origin::Signal).unwrap();
+    assert_eq!(world.revisions.current().revision(), RevisionId(NOW_SECS));
+}
+
+#[tokio::test]
+async fn what_does_not_belong_is_not_taken() {
+    let world = World::new().await;
+    let before = files(world.folder.path());
+    let mut client = world.client(&world.operator);
+    let outside = ["gateway.yaml", "../x.yaml", "/etc/x", "registry/../gateway.key", "pki/x"];
+    for path in outside {
+        let parts = [vec![begin(false)], file(path, "x")].concat();
+        let refused = send(&mut client, parts).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{path}");
+    }
+    let disorder = [
+        vec![],
+        file("registry/a.yaml", MORE),
+        vec![begin(false), begin(false)],
+        vec![begin(false), Part::Chunk(vec![1])],
+    ];
+    for parts in disorder {
+        let refused = send(&mut client, parts).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+    }
+    let large = Part::Chunk(vec![b'#'; (64 << 10) + 1]);
+    let parts = [vec![begin(false)], file("registry/a.yaml", MORE), vec![large]].concat();
+    assert_eq!(send(&mut client, parts).await.unwrap_err().code(), Code::ResourceExhausted);
+    assert_eq!(files(world.folder.path()), before);
+}
+
+#[tokio::test]
+async fn one_apply_at_a_time_and_none_without_its_end() {
+    let world = World::new().await;
+    let before = files(world.folder.path());
+    let (sender, receiver) = mpsc::channel(1);
+    let mut first = world.client(&world.operator);
+    let under_way = tokio::spawn(async move { first.apply(ReceiverStream::new(receiver)).await });
+    for part in [vec![begin(false)], file("registry/members.yaml", MORE)].concat() {
+        sender.send(ApplyRequest { part: Some(part) }).await.unwrap();
+    }
+    // Once the staged file is there, the first apply has its turn.
+    while !world.folder.path().join(".staged/registry/members.yaml").exists() {
+        tokio::task::yield_now().await;
+    }
+    let mut client = world.client(&world.operator);
+    let busy = send(&mut client, vec![begin(false)]).await.unwrap_err();
+    assert_eq!(busy.code(), Code::Aborted);
+    // A caller that goes away leaves nothing behind.
+    under_way.abort();
+    drop(sender);
+    while world.folder.path().join(".staged").exists() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(files(world.folder.path()), before);
+    assert_eq!(world.revisions.current().revision(), RevisionId(7));
+    assert!(apply(&world, false, &[("registry/members.yaml", MORE)]).await.applied);
 }

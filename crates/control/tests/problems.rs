@@ -791,9 +791,13 @@ fn files_that_would_be_passed_over() {
     fixture.write("registry/all.yaml~", "");
     fixture.write("registry/README.md", "");
     fixture.write("routes.yml", "");
-    fixture.write("policies/schema.cedarschema", "");
-    fixture.write("policies/deep/guard.cedar", "forbid(principal, action, resource);");
+    fixture.write("policies/deep/other.cedarschema", "");
+    fixture.write("policies/deep/links.yaml", "");
+    fixture.write("policies/guard.json", "");
+    fixture.write("policies/README.md", "");
     fixture.write("agreements/guard.cedar", "");
+    fixture.write("guard.cedar", "");
+    fixture.write(".applying", "registry");
     fixture.check(&expect![[r#"
         agreements/guard.cedar:1:1: found a Cedar policy, expected agreements alone; Cedar policies are not enforced by this version; remove the file
         policies/deep/guard.cedar:1:1: found a Cedar policy, expected agreements alone; Cedar policies are not enforced by this version; remove the file
@@ -837,4 +841,214 @@ fn a_key_in_the_ledger_is_found_behind_links() {
         gateway.yaml:13:8: found a key in the ledger's folder, expected a key outside of it; keep it where only the gateway can read it
     "#]]
     .assert_eq(&shown(fixture.load()));
+}
+
+#[test]
+fn classes_and_zones() {
+    let registry = |more: &str| format!("{REGISTRY}{more}");
+    check_files(
+        &[
+            (
+                "registry/all.yaml",
+                &registry(
+                    "classes: [{id: commune, name: Cấp xã}]\n\
+                     zones: [{id: tslcd, name: Mạng, networks: [10.0.0.0/8, '2001:db8::/32']}]\n",
+                ),
+            ),
+            ("agreements/all.yaml", &AGREEMENTS.replace("{member: G09}", "{class: commune}")),
+        ],
+        &expect![[""]],
+    );
+    check_files(
+        &[
+            (
+                "registry/all.yaml",
+                &registry(
+                    "classes: [{id: commune, name: Cấp xã}, {id: commune, name: Lần nữa}]\n\
+                     zones: [{id: a, name: Mạng, networks: [10.1.0.0/8, x, 10.0.0.0/33]},\n\
+                     {id: b, name: Mạng, networks: []}]\n",
+                )
+                .replace("name: Bộ Nội vụ", "name: Bộ Nội vụ, classes: [comune]"),
+            ),
+            ("agreements/all.yaml", &AGREEMENTS.replace("{member: G09}", "{class: communes}")),
+        ],
+        &expect![[""]],
+    );
+    check_agreement("{member: G09}", "{member: G09, class: commune}", expect![[""]]);
+}
+
+#[test]
+fn what_refers_to_broken_classes_and_zones_is_not_reported() {
+    let registry =
+        format!("{REGISTRY}classes: [{{id: commune}}]\nzones: [{{id: inside, name: Mạng}}]\n");
+    let routes = "routes: [{service: vn.population.v1.PopulationService, splits: [\
+                  {node: population, zone: inside}, {node: population, zone: outside}]}]";
+    check_files(
+        &[
+            ("registry/all.yaml", &registry),
+            ("agreements/all.yaml", &AGREEMENTS.replace("{member: G09}", "{class: commune}")),
+            ("routes.yaml", routes),
+        ],
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn attributes_have_names_and_types() {
+    let attributes =
+        |text: &str| REGISTRY.replace("id: hrm\n", &format!("id: hrm\n    attributes: {text}\n"));
+    let good = "{level: 3, shared: true, code: '007', name: Bộ, tags: [a, 2], since: {datetime: \
+                2026-01-31}, net: {ip: 10.0.0.0/8}, ratio: {decimal: '1.5'}, time: {duration: 8h}}";
+    check_files(&[("registry/all.yaml", &attributes(good))], &expect![[""]]);
+    let bad = "\n      1st: 1\n      like: 1\n      a: 1.5\n      b: 007\n      c: yes\n      \
+               d: {decimal: 1}\n      e: {time: 1}\n      f: {ip: 10.0.0.0/40}\n      \
+               g: {ip: 10.0.0.0, decimal: '1.5'}\n      h: {datetime: 31/01/2026}\n      \
+               i: {duration: 8}\n      j: ~\n      k: [[1]]\n      l: 99999999999999999999\n      \
+               m: TRUE\n      n: -0\n      o: 1e400";
+    check_files(&[("registry/all.yaml", &attributes(bad))], &expect![[""]]);
+}
+
+#[test]
+fn fields_and_subjects() {
+    let with = |text: &str| AGREEMENTS.replace("    quota", &format!("    {text}\n    quota"));
+    for good in ["fields: all", "fields: [person.full_name, identity]", "subjects: {day_max: 5}"] {
+        let fixture = Fixture::new();
+        fixture.write("agreements/all.yaml", with(good));
+        assert_eq!(shown(fixture.load()), "good\n", "{good}");
+    }
+    for (bad, expected) in [
+        ("fields: none", expect![[""]]),
+        ("fields: []", expect![[""]]),
+        ("fields: [a..b, 'họ tên']", expect![[""]]),
+        ("subjects: {}", expect![[""]]),
+        ("subjects: {hour_max: 0}", expect![[""]]),
+        ("subjects: {hour_max: 50, day_max: 20}", expect![[""]]),
+    ] {
+        check_files(&[("agreements/all.yaml", &with(bad))], &expected);
+    }
+}
+
+#[test]
+fn routes_have_splits_shadows_and_sizes() {
+    let route = |text: &str| {
+        format!("routes:\n  - service: vn.population.v1.PopulationService\n    {text}\n")
+    };
+    let good = "retries_max: 2\n    request_bytes_max: 64KiB\n    answer_bytes_max: 1GiB\n    \
+                splits: [{node: population, member: G09, share: 12.5%, header: {name: x-a, value: \
+                b}}]\n    shadow: {node: population, share: 5%}";
+    check_files(&[("routes.yaml", &route(good))], &expect![[""]]);
+    let bad = "retries_max: 11\n    request_bytes_max: 64\n    splits: [{node: population}, {node: \
+               populaton, share: 100.1%}, {node: population, header: {name: X-A, value: ' '}}, \
+               {node: population, member: G99, zone: inside}]\n    shadow: {node: nowhere}";
+    check_files(&[("routes.yaml", &route(bad))], &expect![[""]]);
+    let unknown = "splits: [{node: nowhere, member: G99, zone: inside, share: 1%}]\n    \
+                   shadow: {node: populaton, share: 1%}";
+    check_files(&[("routes.yaml", &route(unknown))], &expect![[""]]);
+}
+
+#[test]
+fn time_and_reload() {
+    check_gateway("ledger:\n", "utc_offset: '7'\nreload: onchange\nledger:\n", expect![[""]]);
+}
+
+#[test]
+fn tokens_have_issuers_and_keys() {
+    let tokens = |text: &str| format!("tokens: [{text}]\nledger:\n");
+    let issuer = "{issuer: 'https://id.example', audience: gw, keys: pki/id.jwks.json}";
+    let check = |keys: &str, text: &str, expected: Expect| {
+        let fixture = Fixture::new();
+        fixture.write("pki/id.jwks.json", keys);
+        fixture.write("gateway.yaml", GATEWAY.replace("ledger:\n", &tokens(text)));
+        fixture.check(&expected);
+    };
+    check(r#"{"keys": [{"kty": "OKP"}]}"#, issuer, expect![[""]]);
+    check(r#"{"keys": []}"#, issuer, expect![[""]]);
+    check(r#"{"keys": [{}]}"#, issuer, expect![[""]]);
+    check(r#"{"keys": [{"kty": "OKP", "d": "secret"}]}"#, issuer, expect![[""]]);
+    check("[", issuer, expect![[""]]);
+    check("{}", issuer, expect![[""]]);
+    check(&" ".repeat((256 << 10) + 1), issuer, expect![[""]]);
+    let twice = format!("{issuer}, {issuer}");
+    check(r#"{"keys": [{"kty": "OKP"}]}"#, &twice, expect![[""]]);
+    let more = "{issuer: a, keys: pki/none.json, claims: {levels: x, unit: 'đơn vị'}}";
+    check(r#"{"keys": [{"kty": "OKP"}]}"#, more, expect![[""]]);
+}
+
+#[test]
+fn policies_are_read_and_validated() {
+    let check = |policies: &[(&str, &str)], expected: Expect| check_files(policies, &expected);
+    let permit =
+        "@id(\"p\")\nforbid (principal, action, resource)\nwhen { context.weekday > 5 };\n";
+    check(&[("policies/a.cedar", permit)], expect![[""]]);
+    check(&[("policies/a.cedar", "forbid (principal, action, resource)\nwen {};")], expect![[""]]);
+    check(
+        &[(
+            "policies/a.cedar",
+            "@id(\"p\")\nforbid (principal, action, resource)\n  when { context.weekdy > 5 };\n",
+        )],
+        expect![[""]],
+    );
+    check(
+        &[(
+            "policies/a.cedar",
+            "forbid (principal in User::\"x\", action == Action::\"delete\", resource);",
+        )],
+        expect![[""]],
+    );
+    check(&[("policies/a.cedar", permit), ("policies/deep/b.cedar", permit)], expect![[""]]);
+    check(&[("policies/a.cedar", "")], expect![[""]]);
+}
+
+#[test]
+fn templates_are_linked() {
+    let template = "@id(\"blocked\")\nforbid (principal in ?principal, action, resource);\n";
+    let check = |links: &str, expected: Expect| {
+        check_files(&[("policies/a.cedar", template), ("policies/links.yaml", links)], &expected);
+    };
+    check("links: [{id: one, template: blocked, principal: 'Member::\"G09\"'}]", expect![[""]]);
+    check(
+        "links:\n  - {id: one, template: blockd, principal: 'Member::\"G09\"'}\n  \
+         - {id: two, template: blocked}\n  - {id: three, template: blocked, principal: G09}\n  \
+         - {id: four, template: blocked, principal: 'User::\"x\"'}\n  - {id: four}\n",
+        expect![[""]],
+    );
+    check(
+        "links:\n  - {id: one, template: blockd, principal: 'Member::\"G09\"'}\n  \
+         - {id: two, template: blocked}\n",
+        expect![[""]],
+    );
+    check("links:\n  - {id: four, template: blocked, principal: 'User::\"x\"'}\n", expect![[""]]);
+}
+
+#[test]
+fn a_schema_of_ones_own_takes_the_place_of_the_gateways() {
+    let check = |schema: &str, expected: Expect| {
+        let registry = REGISTRY.replace("id: hrm\n", "id: hrm\n    attributes: {risk: 3}\n");
+        let policy = "@id(\"p\")\nforbid (principal is System, action, resource)\n\
+                      when { principal has risk && principal.risk > 2 };\n";
+        check_files(
+            &[
+                ("registry/all.yaml", &registry),
+                ("policies/a.cedar", policy),
+                ("policies/schema.cedarschema", schema),
+            ],
+            &expected,
+        );
+    };
+    let own = policy::SCHEMA.replace("  level?: Long,\n", "  level?: Long,\n  risk?: Long,\n");
+    check(&own, expect![[""]]);
+    check(policy::SCHEMA, expect![[""]]);
+    check(&own.replace("  risk?: Long", "  risk?: String"), expect![[""]]);
+    check(&own.replace("  dossier?: String,\n", ""), expect![[""]]);
+    check(&own.replace("  dossier?: String", "  dossier: String"), expect![[""]]);
+    check(&own.replace("action query, update", "action query"), expect![[""]]);
+    check("entity Class", expect![[""]]);
+}
+
+#[test]
+fn attributes_keep_to_the_gateways_schema_where_there_are_policies() {
+    let registry = REGISTRY.replace("id: hrm\n", "id: hrm\n    attributes: {level: three}\n");
+    check_files(&[("registry/all.yaml", &registry)], &expect![[""]]);
+    let policy = "forbid (principal, action, resource) when { principal has level };";
+    check_files(&[("registry/all.yaml", &registry), ("policies/a.cedar", policy)], &expect![[""]]);
 }

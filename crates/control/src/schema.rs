@@ -1,0 +1,192 @@
+//! The schema that policies and registry keep to, and whether it fits what the gateway asks.
+
+use std::str::FromStr;
+
+use cedar::text::{self, File};
+use cedar::{Datum, Entity, Uid};
+use cedar_policy::{Context, EntityUid, Request};
+use policy::source::Attributes;
+use policy::{Source, Subject};
+use serde_json::{Value, json};
+
+use crate::draft::Draft;
+use crate::folder::SCHEMA;
+use crate::policies::tell;
+use crate::problem::{Position, Report};
+
+/// The gateway's questions, as Cedar writes them.
+const ACTIONS: [&str; 2] = ["Action::\"query\"", "Action::\"update\""];
+const PRINCIPAL: &str = "System::\"system\"";
+const RESOURCE: &str = "Method::\"/package.Service/Method\"";
+
+/// A schema that the gateway can work with.
+pub(crate) struct Schema {
+    cedar: cedar_policy::Schema,
+    /// Whether it is the operator's.
+    own: bool,
+}
+
+impl Schema {
+    /// What holds where the operator gives no schema.
+    pub(crate) fn built_in() -> Option<Self> {
+        let file = File { name: "", text: policy::SCHEMA };
+        text::schema(file).ok().map(|cedar| Self { cedar, own: false })
+    }
+
+    /// The operator's; `None` after reporting what keeps the gateway from working with it.
+    pub(crate) fn own(cedar: cedar_policy::Schema, report: &mut Report) -> Option<Self> {
+        let mut fits = true;
+        for action in ACTIONS {
+            for (context, what) in [(least(), "which leaves out"), (most(), "which has")] {
+                if let Err(cause) = ask(&cedar, action, context) {
+                    fits = false;
+                    let found = format!(
+                        "a schema that a call does not fit, {what} all that may be missing \
+                         ({action}: {cause})"
+                    );
+                    let expected = "what the gateway's own schema declares, and more";
+                    let hint = "begin with a copy of the gateway's own schema".to_owned();
+                    report.enter(SCHEMA.into());
+                    report.add(Position::START, found, expected, Some(hint));
+                }
+            }
+        }
+        fits.then_some(Self { cedar, own: true })
+    }
+
+    /// The schema itself.
+    pub(crate) fn cedar(&self) -> &cedar_policy::Schema {
+        &self.cedar
+    }
+
+    /// Reports what the registry says of its objects that is not as the schema has it. A policy
+    /// that meets such an attribute would end in an error and be passed over.
+    pub(crate) fn check(&self, source: &Source, draft: &Draft, report: &mut Report) {
+        if source.policies.is_none() && !self.own {
+            return;
+        }
+        for (subject, entity) in entities(source) {
+            for problem in text::conform(std::slice::from_ref(&entity), &self.cedar) {
+                match draft.place(&subject) {
+                    Some((_, place)) => {
+                        let hint = problem.hint.or_else(|| {
+                            let hint = format!("attributes are declared in `{SCHEMA}`");
+                            (!self.own).then_some(hint)
+                        });
+                        report.enter(place.file.clone());
+                        let expected = "what the schema says";
+                        report.add(place.at, problem.message, expected, hint);
+                    }
+                    None => tell(&[problem], &[], report),
+                }
+            }
+        }
+    }
+}
+
+/// Whether the schema takes such a call; else why not.
+fn ask(schema: &cedar_policy::Schema, action: &str, context: Value) -> Result<(), String> {
+    let uid = |text: &str| EntityUid::from_str(text).map_err(|error| error.to_string());
+    let context = Context::from_json_value(context, None).map_err(|error| error.to_string())?;
+    let (principal, resource) = (uid(PRINCIPAL)?, uid(RESOURCE)?);
+    match Request::new(principal, uid(action)?, resource, context, Some(schema)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The context of a call that states nothing that need not be stated.
+fn least() -> Value {
+    let extension =
+        |name: &str, argument: &str| json!({ "__extn": { "fn": name, "arg": argument } });
+    json!({
+        "purpose": "p",
+        "agreement": { "id": "a", "mode": "by_default", "legal_basis": "b" },
+        "source": extension("ip", "192.0.2.1"),
+        "time": extension("datetime", "2026-01-01"),
+        "time_of_day": extension("duration", "8h"),
+        "weekday": 1,
+    })
+}
+
+/// The context of a call that states everything.
+fn most() -> Value {
+    let mut context = least();
+    let more = json!({
+        "dossier": "d",
+        "procedure": "p",
+        "zone": "z",
+        "fields": ["f"],
+        "token": { "issuer": "i", "subject": "s", "level": 2, "unit": "u", "roles": ["r"] },
+    });
+    if let (Value::Object(context), Value::Object(more)) = (&mut context, more) {
+        context.extend(more);
+    }
+    context
+}
+
+/// The objects of the registry as policies see them, each with its attributes.
+fn entities(source: &Source) -> Vec<(Subject, Entity)> {
+    let mut entities = Vec::new();
+    for member in &source.members {
+        let above = member.parent.iter().map(|id| Uid::new("Member", id.as_str()));
+        let classes = member.classes.iter().map(|id| Uid::new("Class", id.as_str()));
+        let made = entity(Uid::new("Member", member.id.as_str()), &member.attributes);
+        let made = Entity { parents: above.chain(classes).collect(), ..made };
+        entities.push((Subject::Member(member.id.to_string()), made));
+    }
+    for system in &source.systems {
+        let member = Uid::new("Member", system.member.as_str());
+        let made = entity(Uid::new("System", system.id.as_str()), &system.attributes);
+        let made = within(given(made, "member", &member), &member);
+        entities.push((Subject::System(system.id.to_string()), made));
+    }
+    for node in &source.nodes {
+        let subject = Subject::Node(node.id.to_string());
+        let uid = Uid::new("Node", node.id.as_str());
+        let provider = Uid::new("Member", node.provider.as_str());
+        let made = given(entity(uid.clone(), &node.attributes), "provider", &provider);
+        entities.push((subject.clone(), made));
+        for service in &node.services {
+            let offered = Uid::new("Service", service.name.as_str());
+            let made = within(entity(offered.clone(), &service.attributes), &uid);
+            entities.push((subject.clone(), made));
+            for method in &service.methods {
+                let path = format!("/{}/{}", service.name, method.name);
+                let made = entity(Uid::new("Method", path), &method.attributes);
+                let made = within(given(made, "node", &uid), &offered);
+                entities.push((subject.clone(), made));
+            }
+        }
+    }
+    entities
+}
+
+fn entity(uid: Uid, attributes: &Attributes) -> Entity {
+    Entity { attributes: attributes.clone(), ..Entity::new(uid) }
+}
+
+fn given(mut entity: Entity, name: &str, other: &Uid) -> Entity {
+    entity.attributes.insert(name.into(), Datum::Entity(other.clone()));
+    entity
+}
+
+fn within(mut entity: Entity, other: &Uid) -> Entity {
+    entity.parents.push(other.clone());
+    entity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_schema_fits_what_the_gateway_asks() {
+        let schema = Schema::built_in().unwrap();
+        for action in ACTIONS {
+            for context in [least(), most()] {
+                assert_eq!(ask(&schema.cedar, action, context), Ok(()));
+            }
+        }
+    }
+}
