@@ -207,15 +207,17 @@ impl Agreements {
     /// The slots of a consumer and service, in the order of agreement ids within each purpose;
     /// of one purpose alone where that is cheap to tell.
     pub(crate) fn run(&self, key: Key, purpose: Option<Ix>) -> impl Iterator<Item = &Slot> {
+        self.lead(key).run(purpose)
+    }
+
+    /// Where the slots of a consumer and service begin, and the first of them already on its way
+    /// from memory: who looks at several leads takes them all before following any.
+    pub(crate) fn lead(&self, key: Key) -> Lead<'_> {
         let hash = key.hash();
         let shard = self.shards.get(shard_of(hash, self.shards.len()));
-        let near = shard.map_or(Default::default(), |shard| shard.from(hash)).iter();
-        let near = near.map_while(Option::as_ref).filter(move |slot| slot.key == key);
-        let aside = shard.and_then(|shard| shard.aside.as_ref()?.get(&key));
-        near.chain(aside.into_iter().flat_map(move |aside| {
-            let (first, last) = purpose.map_or((Ix::MIN, Ix::MAX), |only| (only, only));
-            aside.range(first..=last).flat_map(|(_, slots)| slots)
-        }))
+        let slots = shard.map_or(Default::default(), |shard| shard.from(hash));
+        let first = slots.first().and_then(Option::as_ref).map(|slot| slot.key);
+        Lead { key, first, slots, aside: shard.and_then(|shard| shard.aside.as_deref()) }
     }
 
     /// The slots of an agreement, one for each purpose; none if there is no such agreement.
@@ -293,6 +295,41 @@ impl Agreements {
         let ids: usize = self.ids.iter().map(|ids| ids.0.allocation_size()).sum();
         // An id of 24 bytes behind its two counters, as the allocator rounds it.
         slots + ids + self.reach.len() * 8 + self.count * 48
+    }
+}
+
+/// Where the slots of a consumer and service begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lead<'a> {
+    key: Key,
+    /// The key of the first slot there, which may be another's.
+    first: Option<Key>,
+    slots: &'a [Option<Slot>],
+    aside: Option<&'a Table<Key, Aside>>,
+}
+
+impl<'a> Lead<'a> {
+    /// The first slot that `fits`; those for another purpose may be passed over.
+    pub(crate) fn find(&self, purpose: Ix, fits: impl Fn(&Slot) -> bool) -> Option<&'a Slot> {
+        if self.first.is_some() {
+            for slot in self.slots.iter().map_while(Option::as_ref) {
+                if slot.key == self.key && fits(slot) {
+                    return Some(slot);
+                }
+            }
+        }
+        let aside = self.aside.and_then(|aside| aside.get(&self.key)?.get(&purpose));
+        aside.and_then(|slots| slots.iter().find(|slot| fits(slot)))
+    }
+
+    fn run(self, purpose: Option<Ix>) -> impl Iterator<Item = &'a Slot> {
+        let near = self.slots.iter().map_while(Option::as_ref);
+        let near = near.filter(move |slot| slot.key == self.key);
+        let aside = self.aside.and_then(|aside| aside.get(&self.key));
+        near.chain(aside.into_iter().flat_map(move |aside| {
+            let (first, last) = purpose.map_or((Ix::MIN, Ix::MAX), |only| (only, only));
+            aside.range(first..=last).flat_map(|(_, slots)| slots)
+        }))
     }
 }
 

@@ -15,6 +15,9 @@ use crate::registry::{Ix, row};
 use crate::snapshot::{Caller, Decision, Route, Snapshot};
 use crate::source::State;
 
+/// Consumers looked up together. A commune's system has five.
+const LEADS: usize = 6;
+
 impl Snapshot {
     /// Decides whether `caller` may call `route` in this `context`. `workspace` tells afterwards
     /// which Cedar policies decided.
@@ -58,8 +61,28 @@ impl Snapshot {
         purpose: Ix,
         context: &Context<'_>,
     ) -> Option<&'a Slot> {
-        self.candidates(caller, route, context.terms, Some(purpose))
-            .find(|slot| slot.purpose == purpose && standing(slot, context.now).is_ok())
+        let (service, named) = (route.service_ix, context.terms.agreement.as_ref());
+        let fits = |slot: &Slot| {
+            slot.purpose == purpose
+                && slot.covers(route.method_ix, route.place)
+                && standing(slot, context.now).is_ok()
+                && named.is_none_or(|id| id == slot.agreement.id())
+        };
+        let mut chain = self
+            .registry
+            .chain(caller.system_ix)
+            .filter(|consumer| self.agreements.reaches(*consumer, service));
+        loop {
+            // Memory answers the leads of several consumers at the same time.
+            let mut leads = [None; LEADS];
+            for (lead, consumer) in leads.iter_mut().zip(&mut chain) {
+                *lead = Some(self.agreements.lead(Key::new(consumer, service)));
+            }
+            let found = leads.iter().flatten().find_map(|lead| lead.find(purpose, fits));
+            if found.is_some() || leads.last().is_none_or(Option::is_none) {
+                return found;
+            }
+        }
     }
 
     /// The first slot in force, if no other in force is for another purpose.

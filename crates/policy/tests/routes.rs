@@ -143,5 +143,10 @@ fn rules_that_lead_nowhere_are_problems() {
     let routes = vec![first, unreachable];
     let problems = Snapshot::compile(Source { routes, ..source(vec![]) }).unwrap_err();
     let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    expect_test::expect![[r#""#]].assert_eq(&problems.join("\n"));
+    expect_test::expect![[r#"
+        splits[0].node of routes[0]: found `center`, expected a registered node; did you mean `centre`?
+        splits[0].member of routes[0]: found `H62`, expected a registered member
+        splits[0].zone of routes[0]: found `nowhere`, expected a registered zone
+        shadow.node of routes[0]: found `nodes`, expected a registered node
+        splits[1] of routes[1]: found a split after those that take every call, expected splits that can be reached"#]].assert_eq(&problems.join("\n"));
 }

@@ -364,3 +364,51 @@ fn agreement_of(id: &str) -> Agreement {
         ..agreement(id, consumer)
     }
 }
+
+/// Every agreement as the Cedar policy it is equivalent to, asked about every call.
+#[test]
+fn agreements_are_equivalent_to_their_cedar_text() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for _ in 0..20 {
+        let agreements = any_agreements(30).new_tree(&mut runner).unwrap().current();
+        let source = Source { agreements, ..country() };
+        let snapshot = Snapshot::compile(source.clone()).unwrap();
+        let texts = source.agreements.iter();
+        let texts = texts.map(|it| snapshot.agreement_text(it.id.as_str()).unwrap());
+        let policies: cedar_policy::PolicySet = texts.collect::<String>().parse().unwrap();
+        let engine = cedar::Engine::compile(&policies, snapshot.entities(), &[]).unwrap();
+        every_call(&source, |asked| {
+            let (Some(purpose), None) = (&asked.terms.purpose, &asked.terms.agreement) else {
+                return;
+            };
+            let uid = |kind: &str, id: &str| cedar::Uid::new(kind, id);
+            let method = format!("/{}/{}", asked.service, asked.method);
+            let millis = i64::try_from(NOW.as_micros() / 1000).unwrap();
+            let context = [
+                ("purpose".into(), cedar::Datum::String(purpose.as_str().into())),
+                ("time".into(), cedar::Datum::Datetime(millis)),
+            ];
+            let prepared = engine.prepare(
+                &uid("System", asked.system),
+                &uid("Action", "query"),
+                &uid("Method", &method),
+                &context.into(),
+            );
+            let mut workspace = cedar::Workspace::default();
+            let answer = engine.decide(&prepared.request(), &mut workspace);
+            let allowed = answer == cedar::Decision::Allow;
+            let decided = slow(&source, asked);
+            assert_eq!(allowed, decided.is_ok(), "{} {method} {purpose}", asked.system);
+            if let Ok((governing, _)) = decided {
+                let mut permits = workspace.determining().iter();
+                assert!(permits.any(|ix| {
+                    engine
+                        .policy(*ix)
+                        .annotations
+                        .iter()
+                        .any(|(key, value)| **key == *"id" && **value == *governing)
+                }));
+            }
+        });
+    }
+}
