@@ -86,11 +86,12 @@ struct Reading {
 
 impl Reading {
     fn file(&mut self, file: File<'_>, stem: Option<&str>) {
-        if let Some(problem) = measure(file.name, file.text, Language::Policies) {
+        let json = file.text.trim_start().starts_with('{');
+        let language = if json { Language::Json } else { Language::Policies };
+        if let Some(problem) = measure(file.name, file.text, language) {
             self.problems.push(problem);
             return;
         }
-        let json = file.text.trim_start().starts_with('{');
         let set = if json { self.json(file) } else { self.text(file) };
         let Some(set) = set else { return };
         self.files.texts.insert(file.name.into(), file.text.into());

@@ -25,7 +25,9 @@ pub struct Verdict {
 /// assert!(schema(File { name: "b.cedarschema", text: "entity User" }).is_err());
 /// ```
 pub fn schema(file: File<'_>) -> Result<Schema, Vec<Problem>> {
-    if let Some(problem) = measure(file.name, file.text, Language::Schema) {
+    let json = file.text.trim_start().starts_with('{');
+    let language = if json { Language::Json } else { Language::Schema };
+    if let Some(problem) = measure(file.name, file.text, language) {
         return Err(vec![problem]);
     }
     let found = |error: &dyn Diagnostic| {
@@ -34,7 +36,7 @@ pub fn schema(file: File<'_>) -> Result<Schema, Vec<Problem>> {
         problems.extend(related.map(|error| Problem::found(file.name, file.text, error)));
         problems
     };
-    if file.text.trim_start().starts_with('{') {
+    if json {
         return Schema::from_json_str(file.text).map_err(|error| found(&error));
     }
     match Schema::from_cedarschema_str(file.text) {
