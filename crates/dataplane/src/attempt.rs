@@ -118,11 +118,12 @@ impl Outgoing<'_> {
         reply: &mut Reply,
         account: &mut Account,
     ) -> Result<Code, Failed> {
-        let checkout = reply.unless_reset(self.pool.checkout()).await?;
+        let checkout = reply.unless_reset(self.pool.checkout(retries.last)).await?;
         let connection = checkout.map_err(|refusal| match refusal.reason() {
             Reason::UpstreamUnreachable => Failed::Early(refusal, Sent::Unreached),
             _ => Failed::Over(refusal),
         })?;
+        retries.last = Some(connection.endpoint);
         let metadata = head::metadata(&self.head.headers, self.route, account)?;
         let remaining = self.deadline.duration_since(Instant::now());
         let head = head::upstream(metadata, self.route.path, &connection, remaining)?;
@@ -139,6 +140,8 @@ pub(crate) fn service<'a>(route: &Route<'a>) -> &'a str {
 pub(crate) struct Retries<'a> {
     outgoing: &'a Outgoing<'a>,
     left: u8,
+    /// The endpoint that the last attempt went to.
+    last: Option<usize>,
 }
 
 impl<'a> Retries<'a> {
@@ -147,7 +150,7 @@ impl<'a> Retries<'a> {
         if left > 0 {
             outgoing.pool.retries.lock().call();
         }
-        Self { outgoing, left }
+        Self { outgoing, left, last: None }
     }
 
     /// Gives leave to send the call again, after a pause. `held` says whether all that was read

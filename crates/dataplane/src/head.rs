@@ -11,7 +11,7 @@ use model::{MethodPath, Reason, Refusal, Terms};
 use crate::account::Account;
 use crate::respond;
 use crate::upstream::Connection;
-use policy::Route;
+use policy::{MEMBERS_MAX, Route};
 
 pub(crate) const EXCHANGE_ID: HeaderName = HeaderName::from_static("exchange-id");
 pub(crate) const EXCHANGE_RECEIPT: HeaderName = HeaderName::from_static("exchange-receipt-bin");
@@ -42,8 +42,7 @@ const VOUCHED: [HeaderName; 10] = [
 
 /// Longest dossier or procedure, in bytes.
 const CASE_BYTES_MAX: usize = 128;
-/// Most fields that a caller may ask for, and the longest name of one, in bytes.
-const FIELDS_MAX: usize = 64;
+/// Longest name of a field that a caller asks for, in bytes.
 const FIELD_BYTES_MAX: usize = 128;
 
 /// A well-formed gRPC call: where to, and what the caller states about it.
@@ -201,10 +200,12 @@ fn fields(headers: &HeaderMap) -> Result<Box<[Box<str>]>, Refusal> {
     let is_name = |name: &str| {
         (1..=FIELD_BYTES_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
     };
-    let names: Box<[&str]> = names.split(',').map(str::trim_ascii).take(FIELDS_MAX + 1).collect();
-    if names.len() > FIELDS_MAX || !names.iter().all(|name| is_name(name)) {
-        let expected = "1 to 64 names of at most 128 bytes, separated by commas";
-        return Err(malformed(EXCHANGE_FIELDS.as_str(), expected));
+    let names: Box<[&str]> = names.split(',').map(str::trim_ascii).take(MEMBERS_MAX + 1).collect();
+    if names.len() > MEMBERS_MAX || !names.iter().all(|name| is_name(name)) {
+        let expected = format!(
+            "1 to {MEMBERS_MAX} names of at most {FIELD_BYTES_MAX} bytes, separated by commas"
+        );
+        return Err(malformed(EXCHANGE_FIELDS.as_str(), &expected));
     }
     Ok(names.iter().map(|name| Box::from(*name)).collect())
 }

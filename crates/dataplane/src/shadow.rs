@@ -167,7 +167,7 @@ async fn ask(
     salt: Salt,
     deadline: Instant,
 ) -> Result<Answer, Refusal> {
-    let mut connection = pool.checkout().await?;
+    let mut connection = pool.checkout(None).await?;
     let remaining = deadline.duration_since(Instant::now());
     let head = head::upstream(metadata, path, &connection, remaining)?;
     let ends_at_once = frames.is_empty();

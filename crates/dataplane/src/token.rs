@@ -13,7 +13,7 @@ use jsonwebtoken::jwk::{
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use model::Timestamp;
-use policy::Token;
+use policy::{MEMBERS_MAX, Token};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -23,8 +23,6 @@ pub(crate) const TOKEN_BYTES_MAX: usize = 8 << 10;
 pub(crate) const LEEWAY: Duration = Duration::from_secs(60);
 /// Most keys of an issuer.
 const KEYS_MAX: usize = 64;
-/// Most roles that are read from a token.
-const ROLES_MAX: usize = 64;
 
 /// An issuer of tokens, as it is configured.
 #[derive(Clone, Debug)]
@@ -114,6 +112,9 @@ pub enum TokenError {
     /// Its time has not come.
     #[error("not valid yet")]
     NotYetValid,
+    /// It has more roles than policies can be asked about.
+    #[error("more than {MEMBERS_MAX} roles")]
+    Roles,
 }
 
 /// The issuers whose tokens are taken. Immutable, like the revision they belong to.
@@ -242,12 +243,16 @@ impl Issuer {
             }
         }
         let settings = &self.settings;
+        let roles = claims.get(&settings.roles_claim).map(roles).unwrap_or_default();
+        if roles.len() > MEMBERS_MAX {
+            return Err(TokenError::Roles);
+        }
         Ok(Token {
             issuer: settings.issuer.as_str().into(),
             subject: text(claims, "sub").map(Into::into),
             level: claims.get(&settings.level_claim).and_then(level),
             unit: text(claims, &settings.unit_claim).map(Into::into),
-            roles: claims.get(&settings.roles_claim).map(roles).unwrap_or_default(),
+            roles,
             expires,
         })
     }
@@ -336,12 +341,8 @@ fn level(value: &Value) -> Option<i64> {
 
 fn roles(value: &Value) -> Vec<Box<str>> {
     match value {
-        Value::String(words) => {
-            words.split_ascii_whitespace().take(ROLES_MAX).map(Box::from).collect()
-        }
-        Value::Array(list) => {
-            list.iter().filter_map(Value::as_str).take(ROLES_MAX).map(Box::from).collect()
-        }
+        Value::String(words) => words.split_ascii_whitespace().map(Box::from).collect(),
+        Value::Array(list) => list.iter().filter_map(Value::as_str).map(Box::from).collect(),
         _ => Vec::new(),
     }
 }

@@ -90,6 +90,8 @@ enum Outlook {
 pub(crate) struct Connection {
     pub(crate) requests: SendRequest<Bytes>,
     pub(crate) authority: Arc<str>,
+    /// Which of the node's endpoints it leads to.
+    pub(crate) endpoint: usize,
     /// Lives as long as a handle of the connection does; its count tells the calls in flight.
     load: Arc<()>,
     /// Requests that the node does not take at the moment. It may have one window for all calls
@@ -180,16 +182,20 @@ impl Pool {
             && (vouched() || self.authorities == node.authorities)
     }
 
-    /// A connection with room for one more call.
+    /// A connection with room for one more call, to the endpoint `last` only if no other can be
+    /// reached.
     ///
     /// # Errors
     ///
     /// Refuses when no endpoint of the node can be reached, or all connections are full.
-    pub(crate) async fn checkout(self: &Arc<Self>) -> Result<Connection, Refusal> {
+    pub(crate) async fn checkout(
+        self: &Arc<Self>,
+        last: Option<usize>,
+    ) -> Result<Connection, Refusal> {
         let mut attempts = self.attempts.subscribe();
         loop {
             attempts.borrow_and_update();
-            match self.take() {
+            match self.take(last) {
                 Ok(connection) => return Ok(connection),
                 Err(outlooks) => wait_worthwhile(&self.node, outlooks)?,
             }
@@ -200,12 +206,24 @@ impl Pool {
 
     /// A connection of the endpoint whose turn it is, or of one after it; endpoints without
     /// room on the way begin to connect.
-    fn take(self: &Arc<Self>) -> Result<Connection, Vec<(&Endpoint, Outlook)>> {
+    fn take(
+        self: &Arc<Self>,
+        last: Option<usize>,
+    ) -> Result<Connection, Vec<(&Endpoint, Outlook)>> {
         let count = self.endpoints.len();
-        let start = self.next.fetch_add(1, Ordering::Relaxed);
+        // A call that is sent again takes nobody's turn.
+        let start = match last {
+            None => self.next.fetch_add(1, Ordering::Relaxed),
+            Some(last) => last + 1,
+        };
         let mut outlooks = Vec::new();
-        for at in (0..count).map(|turn| start.wrapping_add(turn) % count) {
+        let turns = (0..count).map(|turn| start.wrapping_add(turn) % count);
+        for at in turns.filter(|at| Some(*at) != last).chain(last) {
             let Some(endpoint) = self.endpoints.get(at) else { continue };
+            let connecting = |(_, outlook): &(_, Outlook)| matches!(outlook, Outlook::Connecting);
+            if Some(at) == last && outlooks.iter().any(connecting) {
+                break;
+            }
             match endpoint.with_room(self.limits.upstream_connections_max) {
                 Some(connection) => return Ok(connection),
                 None => outlooks.push((&endpoint.endpoint, self.begin(at, endpoint))),
@@ -232,7 +250,7 @@ impl Pool {
         let pool = self.clone();
         tokio::spawn(async move {
             if let Some(endpoint) = pool.endpoints.get(at) {
-                let connected = pool.connect(&endpoint.endpoint).await;
+                let connected = pool.connect(at, &endpoint.endpoint).await;
                 endpoint.settle(connected);
             }
             pool.attempts.send_modify(|count| *count += 1);
@@ -240,7 +258,7 @@ impl Pool {
         Outlook::Connecting
     }
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, String> {
+    async fn connect(&self, at: usize, endpoint: &Endpoint) -> Result<Connection, String> {
         let host = self.server_name.as_ref().unwrap_or(&endpoint.host);
         let name = ServerName::try_from(host.clone())
             .map_err(|_| format!("`{host}` is not a server name"))?;
@@ -261,6 +279,7 @@ impl Pool {
         Ok(Connection {
             requests,
             authority,
+            endpoint: at,
             load: Arc::default(),
             stalls: Stalls::default(),
             ended,

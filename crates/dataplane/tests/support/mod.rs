@@ -26,6 +26,7 @@ use testkit::{Authority, Issued, Profile, StoppedClock};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 
+pub mod metrics;
 pub mod raw;
 
 /// 2026-11-18: within the validity of every certificate and agreement.
@@ -50,6 +51,7 @@ impl World {
 
     /// Starts a world whose revision and limits differ from the usual.
     pub async fn with(source: impl FnOnce(&mut Source), limits: impl FnOnce(&mut Limits)) -> Self {
+        metrics::install();
         let authority = Authority::new("Test CA").unwrap();
         let node = authority.issue("echo", Profile::Server).unwrap();
         let server = authority.issue("gateway", Profile::Server).unwrap();
@@ -223,6 +225,12 @@ pub fn node(id: &str, authority: &Authority, address: SocketAddr) -> Node {
         server_name: None,
         attributes: Attributes::new(),
     }
+}
+
+/// Policies in Cedar's own words.
+pub fn policies(text: &str) -> Arc<cedar::text::Files> {
+    let file = cedar::text::File { name: "test.cedar", text };
+    Arc::new(cedar::text::Files::parse(&[file], &[]).unwrap())
 }
 
 /// A rule for the whole echo service that leaves everything open.

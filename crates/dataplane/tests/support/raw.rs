@@ -51,7 +51,12 @@ pub async fn connect(world: &World, system: &Issued) -> SendRequest<Bytes> {
 
 /// The head of a call of `method` of the echo service.
 pub fn head(world: &World, method: &str) -> Request<()> {
-    Request::post(format!("https://{}/{}/{method}", world.address(), testkit::echo::SERVICE))
+    head_of(world, testkit::echo::SERVICE, method)
+}
+
+/// The head of a call of a method of `service`.
+pub fn head_of(world: &World, service: &str, method: &str) -> Request<()> {
+    Request::post(format!("https://{}/{service}/{method}", world.address()))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(())
