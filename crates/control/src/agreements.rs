@@ -193,8 +193,11 @@ fn subjects(node: &Node<'_>, report: &mut Report) -> Option<SubjectBudget> {
     {
         report.add(*at, "fewer persons a day than an hour", "at least `hour_max`", None);
     }
-    let value = |read: Option<(_, u32)>| read.map(|(_, value)| value);
-    Some(SubjectBudget { hour_max: value(hour), day_max: value(day) })
+    let budget = SubjectBudget {
+        hour_max: hour.map(|(_, persons)| persons),
+        day_max: day.map(|(_, persons)| persons),
+    };
+    (budget.hour_max.is_some() || budget.day_max.is_some()).then_some(budget)
 }
 
 fn quota(node: &Node<'_>, report: &mut Report) -> Option<Quota> {

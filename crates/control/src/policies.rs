@@ -1,5 +1,6 @@
 //! Reads `policies/`: Cedar policies and links of templates, validated against a schema.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cedar::text::{self, File, Files, Link};
@@ -54,7 +55,7 @@ pub(crate) fn policies(
     let files = match Files::parse(&files, &bare) {
         Ok(files) => files,
         Err(problems) => {
-            tell(&problems, &links, report);
+            tell(&problems, Told::Policies, &links, report);
             return Ok(Read { policies: None, schema });
         }
     };
@@ -65,7 +66,7 @@ pub(crate) fn policies(
         draft.add_policy(&link.id, LINKS, *at);
     }
     if let Some(schema) = &schema {
-        tell(&files.validate(schema.cedar()).problems, &links, report);
+        tell(&files.validate(schema.cedar()).problems, Told::Validation, &links, report);
     }
     Ok(Read { policies: Some(Arc::new(files)), schema })
 }
@@ -77,7 +78,7 @@ fn own_schema(folder: &Folder, report: &mut Report) -> Result<Option<Schema>, Lo
     match text::schema(File { name: SCHEMA, text: written }) {
         Ok(schema) => Ok(Schema::own(schema, report)),
         Err(problems) => {
-            tell(&problems, &[], report);
+            tell(&problems, Told::Schema, &[], report);
             Ok(None)
         }
     }
@@ -140,8 +141,18 @@ fn entity(text: &str) -> Result<Uid, Mismatch> {
     })
 }
 
-/// Reports what Cedar says, where it says it. What is about a link stands with the link.
-pub(crate) fn tell(problems: &[text::Problem], links: &[(Position, Link)], report: &mut Report) {
+/// What Cedar speaks of when it finds something wrong.
+#[derive(Clone, Copy)]
+enum Told {
+    Policies,
+    Schema,
+    Validation,
+}
+
+/// Reports what Cedar says, where it says it. What is about a link stands with the link. Cedar
+/// tells the same mistake once for each action; here once is enough.
+fn tell(problems: &[text::Problem], told: Told, links: &[(Position, Link)], report: &mut Report) {
+    let mut places = HashSet::new();
     for problem in problems {
         let linked = problem.subject.as_ref().and_then(|subject| {
             links.iter().find(|(_, link)| link.id == *subject).map(|(at, _)| *at)
@@ -152,14 +163,23 @@ pub(crate) fn tell(problems: &[text::Problem], links: &[(Position, Link)], repor
             None if problem.file.is_empty() => (POLICIES, at),
             None => (&*problem.file, at),
         };
+        if !places.insert((file, at.line, at.column, &problem.subject)) {
+            continue;
+        }
+        let message = one_line(&problem.message);
+        let (found, expected) = match told {
+            Told::Policies => (format!("unusable Cedar ({message})"), "policies in Cedar"),
+            Told::Schema => (format!("an unusable schema ({message})"), "a schema in Cedar"),
+            Told::Validation => {
+                (format!("a policy against the schema ({message})"), "what the schema declares")
+            }
+        };
         report.enter(file.into());
-        let (found, expected) = halves(&problem.message);
-        report.add(at, found, expected, problem.hint.clone());
+        report.add(at, found, expected, problem.hint.as_deref().map(one_line));
     }
 }
 
-/// What was found and what was expected, of a message that says both.
-fn halves(message: &str) -> (&str, &str) {
-    let message = message.strip_prefix("found ").unwrap_or(message);
-    message.split_once(", expected ").unwrap_or((message, "what Cedar accepts"))
+/// Cedar's words, whatever layout they have.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

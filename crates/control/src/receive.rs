@@ -67,8 +67,9 @@ pub(crate) async fn apply(
         let _turn = turn;
         take_in(&work, receiver, dry_run)
     });
-    forward(&mut stream, sender).await?;
+    let sent = forward(&mut stream, sender).await;
     let applied = work.await.map_err(|_| Status::internal("the apply came to no end"))?;
+    sent?;
     answer(applied, current.current().revision().0)
 }
 
@@ -84,7 +85,9 @@ async fn forward(
             Some(Part::Begin(_)) => {
                 return Err(Status::invalid_argument("found a second `begin`, expected files"));
             }
-            None => Message::End,
+            Some(Part::End(_)) => Message::End,
+            // A call that was broken off ends like one that is over, so that only `end` counts.
+            None => return Err(Status::cancelled("the stream ended without `end`")),
         };
         let last = matches!(message, Message::End);
         if sender.send(message).await.is_err() || last {

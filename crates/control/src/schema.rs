@@ -11,12 +11,14 @@ use serde_json::{Value, json};
 
 use crate::draft::Draft;
 use crate::folder::SCHEMA;
-use crate::policies::tell;
+use crate::policies::one_line;
 use crate::problem::{Position, Report};
 
 /// The gateway's questions, as Cedar writes them.
 const ACTIONS: [&str; 2] = ["Action::\"query\"", "Action::\"update\""];
 const PRINCIPAL: &str = "System::\"system\"";
+/// What a call need not state.
+const OPTIONAL: [&str; 5] = ["dossier", "procedure", "zone", "fields", "token"];
 const RESOURCE: &str = "Method::\"/package.Service/Method\"";
 
 /// A schema that the gateway can work with.
@@ -35,23 +37,20 @@ impl Schema {
 
     /// The operator's; `None` after reporting what keeps the gateway from working with it.
     pub(crate) fn own(cedar: cedar_policy::Schema, report: &mut Report) -> Option<Self> {
-        let mut fits = true;
-        for action in ACTIONS {
-            for (context, what) in [(least(), "which leaves out"), (most(), "which has")] {
-                if let Err(cause) = ask(&cedar, action, context) {
-                    fits = false;
-                    let found = format!(
-                        "a schema that a call does not fit, {what} all that may be missing \
-                         ({action}: {cause})"
-                    );
-                    let expected = "what the gateway's own schema declares, and more";
-                    let hint = "begin with a copy of the gateway's own schema".to_owned();
-                    report.enter(SCHEMA.into());
-                    report.add(Position::START, found, expected, Some(hint));
-                }
-            }
+        let questions = ACTIONS.iter().flat_map(|action| [(action, least()), (action, most())]);
+        for (action, context) in questions {
+            let Err(cause) = ask(&cedar, action, context.clone()) else { continue };
+            let found = match culprit(&cedar, action, &context) {
+                Some(name) => format!("a schema that has `{name}` in another way for {action}"),
+                None => format!("a schema that no call fits ({})", one_line(&cause)),
+            };
+            let expected = "what the gateway's own schema declares, and more";
+            let hint = "begin with a copy of the gateway's own schema".to_owned();
+            report.enter(SCHEMA.into());
+            report.add(Position::START, found, expected, Some(hint));
+            return None;
         }
-        fits.then_some(Self { cedar, own: true })
+        Some(Self { cedar, own: true })
     }
 
     /// The schema itself.
@@ -67,21 +66,27 @@ impl Schema {
         }
         for (subject, entity) in entities(source) {
             for problem in text::conform(std::slice::from_ref(&entity), &self.cedar) {
-                match draft.place(&subject) {
-                    Some((_, place)) => {
-                        let hint = problem.hint.or_else(|| {
-                            let hint = format!("attributes are declared in `{SCHEMA}`");
-                            (!self.own).then_some(hint)
-                        });
-                        report.enter(place.file.clone());
-                        let expected = "what the schema says";
-                        report.add(place.at, problem.message, expected, hint);
-                    }
-                    None => tell(&[problem], &[], report),
-                }
+                let Some((_, place)) = draft.place(&subject) else { continue };
+                let hint = format!("attributes are declared in `{SCHEMA}`");
+                let found =
+                    format!("what the schema does not take ({})", one_line(&problem.message));
+                report.enter(place.file.clone());
+                report.add(place.at, found, "attributes as the schema declares them", Some(hint));
             }
         }
     }
+}
+
+/// The attribute of the context without which, or with which, the schema takes the call.
+fn culprit(schema: &cedar_policy::Schema, action: &str, context: &Value) -> Option<&'static str> {
+    let (Value::Object(context), Value::Object(all)) = (context, most()) else { return None };
+    OPTIONAL.into_iter().find(|name| {
+        let mut other = context.clone();
+        if other.remove(*name).is_none() {
+            other.extend(all.get(*name).map(|value| ((*name).to_owned(), value.clone())));
+        }
+        ask(schema, action, Value::Object(other)).is_ok()
+    })
 }
 
 /// Whether the schema takes such a call; else why not.

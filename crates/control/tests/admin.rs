@@ -23,7 +23,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Status};
 use wire::generated::admin::admin_service_client::AdminServiceClient;
-use wire::generated::admin::apply_request::{Begin, File, Part};
+use wire::generated::admin::apply_request::{Begin, End, File, Part};
 use wire::generated::admin::{
     ApplyRequest, ApplyResponse, GetStatusRequest, GetStatusResponse, Origin as Told, ReloadMode,
 };
@@ -196,8 +196,9 @@ fn file(path: &str, text: &str) -> Vec<Part> {
 
 async fn send(
     client: &mut AdminServiceClient<Channel>,
-    parts: Vec<Part>,
+    mut parts: Vec<Part>,
 ) -> Result<ApplyResponse, Status> {
+    parts.push(Part::End(End {}));
     let requests: Vec<_> =
         parts.into_iter().map(|part| ApplyRequest { part: Some(part) }).collect();
     Ok(client.apply(tokio_stream::iter(requests)).await?.into_inner())
@@ -370,11 +371,12 @@ async fn one_apply_at_a_time_and_none_without_its_end() {
     assert_eq!(busy.code(), Code::Aborted);
     // A caller that goes away leaves nothing behind.
     under_way.abort();
-    drop(sender);
+    assert!(under_way.await.unwrap_err().is_cancelled());
     while world.folder.path().join(".staged").exists() {
         tokio::task::yield_now().await;
     }
     assert_eq!(files(world.folder.path()), before);
     assert_eq!(world.revisions.current().revision(), RevisionId(7));
     assert!(apply(&world, false, &[("registry/members.yaml", MORE)]).await.applied);
+    drop(sender);
 }

@@ -40,33 +40,33 @@ fn unknown_keys() {
     check_registry(
         "members: [{id: G09, name: Bộ Nội vụ, partent: G01}]",
         expect![[r#"
-            registry/all.yaml:1:38: found unknown key `partent`, expected `id`, `name` or `parent`; did you mean `parent`?
+            registry/all.yaml:1:38: found unknown key `partent`, expected `id`, `name`, `parent`, `classes` or `attributes`; did you mean `parent`?
         "#]],
     );
     check_registry(
         "member: []",
         expect![[r#"
-            registry/all.yaml:1:1: found unknown key `member`, expected `members`, `systems`, `nodes` or `purposes`; did you mean `members`?
+            registry/all.yaml:1:1: found unknown key `member`, expected `classes`, `members`, `systems`, `nodes`, `purposes` or `zones`; did you mean `members`?
         "#]],
     );
     check_registry(
         "systens: []",
         expect![[r#"
-            registry/all.yaml:1:1: found unknown key `systens`, expected `members`, `systems`, `nodes` or `purposes`; did you mean `systems`?
+            registry/all.yaml:1:1: found unknown key `systens`, expected `classes`, `members`, `systems`, `nodes`, `purposes` or `zones`; did you mean `systems`?
         "#]],
     );
     check_agreement(
         "legal_basis",
         "legal_bais",
         expect![[r#"
-            agreements/all.yaml:8:5: found unknown key `legal_bais`, expected `id`, `consumer`, `node`, `service`, `methods`, `purposes`, `legal_basis`, `mode`, `state`, `valid_from`, `valid_until` or `quota`; did you mean `legal_basis`?
+            agreements/all.yaml:8:5: found unknown key `legal_bais`, expected `id`, `consumer`, `node`, `service`, `methods`, `fields`, `purposes`, `legal_basis`, `mode`, `state`, `valid_from`, `valid_until`, `quota` or `subjects`; did you mean `legal_basis`?
         "#]],
     );
     check_gateway(
         "listen:",
         "zzz: 1\nlisten:",
         expect![[r#"
-            gateway.yaml:1:1: found unknown key `zzz`, expected `listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics` or `limits`
+            gateway.yaml:1:1: found unknown key `zzz`, expected `listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics`, `tokens`, `utc_offset`, `reload` or `limits`
         "#]],
     );
     check_gateway(
@@ -327,7 +327,7 @@ fn closed_lists_of_words() {
         "{member: G09}",
         "{}",
         expect![[r#"
-            agreements/all.yaml:3:15: found neither `member` nor `system`, expected one of them
+            agreements/all.yaml:3:15: found neither `member`, `system` nor `class`, expected one of them
         "#]],
     );
     check_agreement(
@@ -485,7 +485,7 @@ fn what_refers_to_a_broken_object_is_not_reported() {
     check_files(
         &[("registry/all.yaml", &REGISTRY.replace("members:", "member:"))],
         &expect![[r#"
-            registry/all.yaml:1:1: found unknown key `member`, expected `members`, `systems`, `nodes` or `purposes`; did you mean `members`?
+            registry/all.yaml:1:1: found unknown key `member`, expected `classes`, `members`, `systems`, `nodes`, `purposes` or `zones`; did you mean `members`?
         "#]],
     );
     // Broken references are reported although other fields are broken.
@@ -521,7 +521,7 @@ fn columns_count_characters() {
     check_registry(
         "members: [{name: Bộ Nội vụ, partent: ơ, id: G09}]",
         expect![[r#"
-            registry/all.yaml:1:29: found unknown key `partent`, expected `id`, `name` or `parent`; did you mean `parent`?
+            registry/all.yaml:1:29: found unknown key `partent`, expected `id`, `name`, `parent`, `classes` or `attributes`; did you mean `parent`?
         "#]],
     );
 }
@@ -572,11 +572,11 @@ fn aliases_and_deep_nesting() {
     check_registry(
         "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nmembers: *c",
         expect![[r#"
-            registry/all.yaml:1:1: found unknown key `a`, expected `members`, `systems`, `nodes` or `purposes`
-            registry/all.yaml:2:1: found unknown key `b`, expected `members`, `systems`, `nodes` or `purposes`
+            registry/all.yaml:1:1: found unknown key `a`, expected `classes`, `members`, `systems`, `nodes`, `purposes` or `zones`
+            registry/all.yaml:2:1: found unknown key `b`, expected `classes`, `members`, `systems`, `nodes`, `purposes` or `zones`
             registry/all.yaml:2:8: found a YAML alias, expected the value itself; write the value out
             registry/all.yaml:2:12: found a YAML alias, expected the value itself; write the value out
-            registry/all.yaml:3:1: found unknown key `c`, expected `members`, `systems`, `nodes` or `purposes`
+            registry/all.yaml:3:1: found unknown key `c`, expected `classes`, `members`, `systems`, `nodes`, `purposes` or `zones`
             registry/all.yaml:3:8: found a YAML alias, expected the value itself; write the value out
             registry/all.yaml:3:12: found a YAML alias, expected the value itself; write the value out
             registry/all.yaml:4:10: found a YAML alias, expected the value itself; write the value out
@@ -621,7 +621,7 @@ fn encodings() {
     check_registry(
         "\u{feff}partent: ơ",
         expect![[r#"
-            registry/all.yaml:1:1: found unknown key `partent`, expected `members`, `systems`, `nodes` or `purposes`
+            registry/all.yaml:1:1: found unknown key `partent`, expected `classes`, `members`, `systems`, `nodes`, `purposes` or `zones`
         "#]],
     );
     check_registry(
@@ -799,11 +799,15 @@ fn files_that_would_be_passed_over() {
     fixture.write("guard.cedar", "");
     fixture.write(".applying", "registry");
     fixture.check(&expect![[r#"
-        agreements/guard.cedar:1:1: found a Cedar policy, expected agreements alone; Cedar policies are not enforced by this version; remove the file
-        policies/deep/guard.cedar:1:1: found a Cedar policy, expected agreements alone; Cedar policies are not enforced by this version; remove the file
+        .applying:1:1: found an apply that is under way or was cut short, expected a folder at rest; the gateway finishes it when it loads the folder
+        agreements/guard.cedar:1:1: found a Cedar file, expected Cedar below `policies` alone; move it into the folder `policies`; it has no effect here
+        guard.cedar:1:1: found a Cedar file, expected Cedar below `policies` alone; move it into the folder `policies`; it has no effect here
+        policies/deep/links.yaml:1:1: found a YAML file, expected `policies/links.yaml`; links of templates are read from there
+        policies/deep/other.cedarschema:1:1: found a schema, expected `policies/schema.cedarschema`; one schema holds for all policies
+        policies/guard.json:1:1: found a file of another kind, expected files that end in `.cedar`; rename it to `policies/guard.cedar`, or move it elsewhere
         registry/deep/more.json:1:1: found a file of another kind, expected files that end in `.yaml`; rename it to `registry/deep/more.yaml`, or move it elsewhere
         registry/more.yml:1:1: found a file of another kind, expected files that end in `.yaml`; rename it to `registry/more.yaml`, or move it elsewhere
-        routes.yml:1:1: found a file of another kind, expected a file that ends in `.yaml`; rename it to `routes.yaml`
+        routes.yml:1:1: found a file of another kind, expected files that end in `.yaml`; rename it to `routes.yaml`, or move it elsewhere
     "#]]);
 }
 
@@ -827,7 +831,7 @@ fn problems_are_json_too() {
     fixture.write("registry/all.yaml", "members: [{id: G09, name: A, partent: G01}]");
     fixture.remove("agreements");
     let Err(control::LoadError::Problems(problems)) = fixture.load() else { panic!() };
-    expect![[r#"{"column":30,"expected":"`id`, `name` or `parent`","file":"registry/all.yaml","found":"unknown key `partent`","hint":"did you mean `parent`?","line":1}"#]].assert_eq(&problems.first().unwrap().to_json().to_string());
+    expect![[r#"{"file":"registry/all.yaml","line":1,"column":30,"found":"unknown key `partent`","expected":"`id`, `name`, `parent`, `classes` or `attributes`","hint":"did you mean `parent`?"}"#]].assert_eq(&problems.first().unwrap().to_json().to_string());
 }
 
 #[test]
@@ -857,7 +861,9 @@ fn classes_and_zones() {
             ),
             ("agreements/all.yaml", &AGREEMENTS.replace("{member: G09}", "{class: commune}")),
         ],
-        &expect![[""]],
+        &expect![[r#"
+            good
+        "#]],
     );
     check_files(
         &[
@@ -872,9 +878,23 @@ fn classes_and_zones() {
             ),
             ("agreements/all.yaml", &AGREEMENTS.replace("{member: G09}", "{class: communes}")),
         ],
-        &expect![[""]],
+        &expect![[r#"
+            agreements/all.yaml:3:23: found `communes`, expected a registered class; did you mean `commune`?
+            registry/all.yaml:3:42: found `comune`, expected a registered class; did you mean `commune`?
+            registry/all.yaml:20:45: found `commune` a second time, expected one class with this id; the first stands at registry/all.yaml:20
+            registry/all.yaml:21:40: found `10.1.0.0/8`, expected a block of addresses such as `10.20.0.0/16`; did you mean `10.0.0.0/8`?
+            registry/all.yaml:21:52: found `x`, expected a block of addresses such as `10.20.0.0/16`
+            registry/all.yaml:21:55: found `10.0.0.0/33`, expected a block of addresses such as `10.20.0.0/16`
+            registry/all.yaml:22:31: found an empty list, expected at least one item
+        "#]],
     );
-    check_agreement("{member: G09}", "{member: G09, class: commune}", expect![[""]]);
+    check_agreement(
+        "{member: G09}",
+        "{member: G09, class: commune}",
+        expect![[r#"
+        agreements/all.yaml:3:15: found both `member` and `class`, expected one of them
+    "#]],
+    );
 }
 
 #[test]
@@ -889,7 +909,11 @@ fn what_refers_to_broken_classes_and_zones_is_not_reported() {
             ("agreements/all.yaml", &AGREEMENTS.replace("{member: G09}", "{class: commune}")),
             ("routes.yaml", routes),
         ],
-        &expect![[""]],
+        &expect![[r#"
+            registry/all.yaml:20:11: found a mapping without `name`, expected key `name`
+            registry/all.yaml:21:9: found a mapping without `networks`, expected key `networks`
+            routes.yaml:1:124: found `outside`, expected a registered zone
+        "#]],
     );
 }
 
@@ -899,13 +923,40 @@ fn attributes_have_names_and_types() {
         |text: &str| REGISTRY.replace("id: hrm\n", &format!("id: hrm\n    attributes: {text}\n"));
     let good = "{level: 3, shared: true, code: '007', name: Bộ, tags: [a, 2], since: {datetime: \
                 2026-01-31}, net: {ip: 10.0.0.0/8}, ratio: {decimal: '1.5'}, time: {duration: 8h}}";
-    check_files(&[("registry/all.yaml", &attributes(good))], &expect![[""]]);
+    check_files(
+        &[("registry/all.yaml", &attributes(good))],
+        &expect![[r#"
+        good
+    "#]],
+    );
     let bad = "\n      1st: 1\n      like: 1\n      a: 1.5\n      b: 007\n      c: yes\n      \
                d: {decimal: 1}\n      e: {time: 1}\n      f: {ip: 10.0.0.0/40}\n      \
                g: {ip: 10.0.0.0, decimal: '1.5'}\n      h: {datetime: 31/01/2026}\n      \
                i: {duration: 8}\n      j: ~\n      k: [[1]]\n      l: 99999999999999999999\n      \
                m: TRUE\n      n: -0\n      o: 1e400";
-    check_files(&[("registry/all.yaml", &attributes(bad))], &expect![[""]]);
+    check_files(
+        &[("registry/all.yaml", &attributes(bad))],
+        &expect![[r#"
+        registry/all.yaml:8:7: found `1st`, expected a name of letters, digits and `_` that policies can use, at most 64 bytes
+        registry/all.yaml:9:7: found `like`, expected a name of letters, digits and `_` that policies can use, at most 64 bytes; Cedar keeps this word for itself
+        registry/all.yaml:10:10: found `1.5`, expected `true`, `false`, a whole number, text, a list of those, or a mapping with one of `ip`, `datetime`, `decimal` or `duration`; write `{decimal: 1.5}`, or put text in quotes
+        registry/all.yaml:11:10: found `007`, expected `true`, `false`, a whole number, text, a list of those, or a mapping with one of `ip`, `datetime`, `decimal` or `duration`; put a code in quotes, write a number without leading zeros
+        registry/all.yaml:12:10: found `yes`, expected `true`, `false`, a whole number, text, a list of those, or a mapping with one of `ip`, `datetime`, `decimal` or `duration`; write `true` or `false`, or put text in quotes
+        registry/all.yaml:13:20: found `1`, expected digits around a point, at most four after it, such as `12.34`
+        registry/all.yaml:14:10: found a mapping of another number of types, expected `true`, `false`, a whole number, text, a list of those, or a mapping with one of `ip`, `datetime`, `decimal` or `duration`
+        registry/all.yaml:14:11: found unknown key `time`, expected `ip`, `datetime`, `decimal` or `duration`
+        registry/all.yaml:15:15: found `10.0.0.0/40`, expected an IP address or a block such as `10.0.0.0/8`
+        registry/all.yaml:16:10: found a mapping of another number of types, expected `true`, `false`, a whole number, text, a list of those, or a mapping with one of `ip`, `datetime`, `decimal` or `duration`
+        registry/all.yaml:17:21: found `31/01/2026`, expected a date such as `2026-01-31`, or a time such as `2026-01-31T08:00:00+0700`
+        registry/all.yaml:18:21: found `8`, expected a duration such as `250ms`, `30s` or `1d2h`
+        registry/all.yaml:19:10: found nothing, expected `true`, `false`, a whole number, text, a list of those, or a mapping with one of `ip`, `datetime`, `decimal` or `duration`; write a value, or remove the key
+        registry/all.yaml:20:11: found a list, expected `true`, `false`, a whole number, text, a list of those, or a mapping with one of `ip`, `datetime`, `decimal` or `duration`
+        registry/all.yaml:21:10: found `99999999999999999999`, expected `true`, `false`, a whole number, text, a list of those, or a mapping with one of `ip`, `datetime`, `decimal` or `duration`; whole numbers have 64 bits, others are written as `{decimal: 1.5}`
+        registry/all.yaml:22:10: found `TRUE`, expected `true`, `false`, a whole number, text, a list of those, or a mapping with one of `ip`, `datetime`, `decimal` or `duration`; write `true` or `false`, or put text in quotes
+        registry/all.yaml:23:10: found `-0`, expected `true`, `false`, a whole number, text, a list of those, or a mapping with one of `ip`, `datetime`, `decimal` or `duration`; put a code in quotes, write a number without leading zeros
+        registry/all.yaml:24:10: found `1e400`, expected `true`, `false`, a whole number, text, a list of those, or a mapping with one of `ip`, `datetime`, `decimal` or `duration`; whole numbers have 64 bits, others are written as `{decimal: 1.5}`
+    "#]],
+    );
 }
 
 #[test]
@@ -917,12 +968,43 @@ fn fields_and_subjects() {
         assert_eq!(shown(fixture.load()), "good\n", "{good}");
     }
     for (bad, expected) in [
-        ("fields: none", expect![[""]]),
-        ("fields: []", expect![[""]]),
-        ("fields: [a..b, 'họ tên']", expect![[""]]),
-        ("subjects: {}", expect![[""]]),
-        ("subjects: {hour_max: 0}", expect![[""]]),
-        ("subjects: {hour_max: 50, day_max: 20}", expect![[""]]),
+        (
+            "fields: none",
+            expect![[r#"
+            agreements/all.yaml:13:13: found `none`, expected `all`, or a list of fields and classes of fields
+        "#]],
+        ),
+        (
+            "fields: []",
+            expect![[r#"
+            agreements/all.yaml:13:13: found an empty list, expected at least one item
+        "#]],
+        ),
+        (
+            "fields: [a..b, 'họ tên']",
+            expect![[r#"
+            agreements/all.yaml:13:14: found `a..b`, expected a field such as `person.full_name` or a class of fields, at most 128 bytes
+            agreements/all.yaml:13:20: found `họ tên`, expected a field such as `person.full_name` or a class of fields, at most 128 bytes
+        "#]],
+        ),
+        (
+            "subjects: {}",
+            expect![[r#"
+            agreements/all.yaml:13:15: found neither `hour_max` nor `day_max`, expected at least one of them
+        "#]],
+        ),
+        (
+            "subjects: {hour_max: 0}",
+            expect![[r#"
+                agreements/all.yaml:13:26: found `0`, expected a whole number from 1 to 4294967295
+            "#]],
+        ),
+        (
+            "subjects: {hour_max: 50, day_max: 20}",
+            expect![[r#"
+            agreements/all.yaml:13:39: found fewer persons a day than an hour, expected at least `hour_max`
+        "#]],
+        ),
     ] {
         check_files(&[("agreements/all.yaml", &with(bad))], &expected);
     }
@@ -936,19 +1018,50 @@ fn routes_have_splits_shadows_and_sizes() {
     let good = "retries_max: 2\n    request_bytes_max: 64KiB\n    answer_bytes_max: 1GiB\n    \
                 splits: [{node: population, member: G09, share: 12.5%, header: {name: x-a, value: \
                 b}}]\n    shadow: {node: population, share: 5%}";
-    check_files(&[("routes.yaml", &route(good))], &expect![[""]]);
+    check_files(
+        &[("routes.yaml", &route(good))],
+        &expect![[r#"
+        good
+    "#]],
+    );
     let bad = "retries_max: 11\n    request_bytes_max: 64\n    splits: [{node: population}, {node: \
                populaton, share: 100.1%}, {node: population, header: {name: X-A, value: ' '}}, \
                {node: population, member: G99, zone: inside}]\n    shadow: {node: nowhere}";
-    check_files(&[("routes.yaml", &route(bad))], &expect![[""]]);
+    check_files(
+        &[("routes.yaml", &route(bad))],
+        &expect![[r#"
+        routes.yaml:3:18: found `11`, expected a whole number from 0 to 10
+        routes.yaml:4:24: found `64`, expected a size from 1B to 1024GiB; add a unit: `64B`
+        routes.yaml:5:14: found a split that takes every call, expected one of `member`, `zone`, `header` or `share`; `share: 100%` says that every call is meant
+        routes.yaml:5:59: found `100.1%`, expected a percentage from `0%` to `100%` with at most two decimals, such as `12.5%`
+        routes.yaml:5:102: found `X-A`, expected a metadata key of small letters, digits, `_`, `-` and `.` that does not begin with `grpc-` or end with `-bin`; did you mean `x-a`?
+        routes.yaml:5:114: found ` `, expected 1 to 256 printable ASCII characters, no spaces around them
+        routes.yaml:6:20: found `nowhere`, expected a registered node
+    "#]],
+    );
     let unknown = "splits: [{node: nowhere, member: G99, zone: inside, share: 1%}]\n    \
                    shadow: {node: populaton, share: 1%}";
-    check_files(&[("routes.yaml", &route(unknown))], &expect![[""]]);
+    check_files(
+        &[("routes.yaml", &route(unknown))],
+        &expect![[r#"
+        routes.yaml:3:21: found `nowhere`, expected a registered node
+        routes.yaml:3:38: found `G99`, expected a registered member; did you mean `G09`?
+        routes.yaml:3:49: found `inside`, expected a registered zone
+        routes.yaml:4:20: found `populaton`, expected a registered node; did you mean `population`?
+    "#]],
+    );
 }
 
 #[test]
 fn time_and_reload() {
-    check_gateway("ledger:\n", "utc_offset: '7'\nreload: onchange\nledger:\n", expect![[""]]);
+    check_gateway(
+        "ledger:\n",
+        "utc_offset: '7'\nreload: onchange\nledger:\n",
+        expect![[r#"
+        gateway.yaml:10:13: found `7`, expected an offset such as `+07:00`, from `-12:00` to `+14:00`
+        gateway.yaml:11:9: found `onchange`, expected `signal` or `on_change`; did you mean `on_change`?
+    "#]],
+    );
 }
 
 #[test]
@@ -961,17 +1074,74 @@ fn tokens_have_issuers_and_keys() {
         fixture.write("gateway.yaml", GATEWAY.replace("ledger:\n", &tokens(text)));
         fixture.check(&expected);
     };
-    check(r#"{"keys": [{"kty": "OKP"}]}"#, issuer, expect![[""]]);
-    check(r#"{"keys": []}"#, issuer, expect![[""]]);
-    check(r#"{"keys": [{}]}"#, issuer, expect![[""]]);
-    check(r#"{"keys": [{"kty": "OKP", "d": "secret"}]}"#, issuer, expect![[""]]);
-    check("[", issuer, expect![[""]]);
-    check("{}", issuer, expect![[""]]);
-    check(&" ".repeat((256 << 10) + 1), issuer, expect![[""]]);
+    check(
+        r#"{"keys": [{"kty": "OKP"}]}"#,
+        issuer,
+        expect![[r#"
+        good
+    "#]],
+    );
+    check(
+        r#"{"keys": []}"#,
+        issuer,
+        expect![[r#"
+        gateway.yaml:10:61: found a JWK set without keys, expected a JWK set such as `{"keys": [{"kty": …}]}`
+    "#]],
+    );
+    check(
+        r#"{"keys": [{}]}"#,
+        issuer,
+        expect![[r#"
+        gateway.yaml:10:61: found a JWK set with a key of no kind, expected a JWK set such as `{"keys": [{"kty": …}]}`
+    "#]],
+    );
+    check(
+        r#"{"keys": [{"kty": "OKP", "d": "secret"}]}"#,
+        issuer,
+        expect![[r#"
+        gateway.yaml:10:61: found a JWK set with secret keys, expected a JWK set such as `{"keys": [{"kty": …}]}`
+    "#]],
+    );
+    check(
+        "[",
+        issuer,
+        expect![[r#"
+        gateway.yaml:10:61: found a file that is no JSON (line 1, column 1), expected a JWK set such as `{"keys": [{"kty": …}]}`
+    "#]],
+    );
+    check(
+        "{}",
+        issuer,
+        expect![[r#"
+        gateway.yaml:10:61: found JSON that is no JWK set, expected a JWK set such as `{"keys": [{"kty": …}]}`
+    "#]],
+    );
+    check(
+        &" ".repeat((256 << 10) + 1),
+        issuer,
+        expect![[r#"
+        gateway.yaml:10:61: found `pki/id.jwks.json`, which cannot be read (larger than 256 KiB), expected a readable file
+    "#]],
+    );
     let twice = format!("{issuer}, {issuer}");
-    check(r#"{"keys": [{"kty": "OKP"}]}"#, &twice, expect![[""]]);
+    check(
+        r#"{"keys": [{"kty": "OKP"}]}"#,
+        &twice,
+        expect![[r#"
+        gateway.yaml:10:80: found issuer `https://id.example` a second time, expected each issuer once
+    "#]],
+    );
     let more = "{issuer: a, keys: pki/none.json, claims: {levels: x, unit: 'đơn vị'}}";
-    check(r#"{"keys": [{"kty": "OKP"}]}"#, more, expect![[""]]);
+    check(
+        r#"{"keys": [{"kty": "OKP"}]}"#,
+        more,
+        expect![[r#"
+        gateway.yaml:10:10: found a mapping without `audience`, expected key `audience`
+        gateway.yaml:10:28: found `pki/none.json`, which cannot be read (No such file or directory (os error 2)), expected a readable file; relative paths begin at the configuration folder
+        gateway.yaml:10:52: found unknown key `levels`, expected `level`, `unit` or `roles`; did you mean `level`?
+        gateway.yaml:10:69: found `đơn vị`, expected the name of a claim: 1 to 128 printable ASCII characters
+    "#]],
+    );
 }
 
 #[test]
@@ -979,24 +1149,49 @@ fn policies_are_read_and_validated() {
     let check = |policies: &[(&str, &str)], expected: Expect| check_files(policies, &expected);
     let permit =
         "@id(\"p\")\nforbid (principal, action, resource)\nwhen { context.weekday > 5 };\n";
-    check(&[("policies/a.cedar", permit)], expect![[""]]);
-    check(&[("policies/a.cedar", "forbid (principal, action, resource)\nwen {};")], expect![[""]]);
+    check(
+        &[("policies/a.cedar", permit)],
+        expect![[r#"
+        good
+    "#]],
+    );
+    check(
+        &[("policies/a.cedar", "forbid (principal, action, resource)\nwen {};")],
+        expect![[r#"
+            policies/a.cedar:2:1: found unusable Cedar (invalid policy condition: wen), expected policies in Cedar; condition must be either `when` or `unless`
+        "#]],
+    );
     check(
         &[(
             "policies/a.cedar",
             "@id(\"p\")\nforbid (principal, action, resource)\n  when { context.weekdy > 5 };\n",
         )],
-        expect![[""]],
+        expect![[r#"
+            policies/a.cedar:3:10: found a policy against the schema (attribute `weekdy` in context for Action::"query" not found), expected what the schema declares; did you mean `weekday`?
+        "#]],
     );
     check(
         &[(
             "policies/a.cedar",
-            "forbid (principal in User::\"x\", action == Action::\"delete\", resource);",
+            "forbid (principal in Membr::\"x\", action == Action::\"delete\", resource);",
         )],
-        expect![[""]],
+        expect![[r#"
+            policies/a.cedar:1:22: found a policy against the schema (unrecognized entity type `Membr`), expected what the schema declares; did you mean `Member`?
+            policies/a.cedar:1:44: found a policy against the schema (unrecognized action `Action::"delete"`), expected what the schema declares; did you mean `Action::"update"`?
+        "#]],
     );
-    check(&[("policies/a.cedar", permit), ("policies/deep/b.cedar", permit)], expect![[""]]);
-    check(&[("policies/a.cedar", "")], expect![[""]]);
+    check(
+        &[("policies/a.cedar", permit), ("policies/deep/b.cedar", permit)],
+        expect![[r#"
+            policies/deep/b.cedar:1:1: found unusable Cedar (its id is taken by the policy at policies/a.cedar:1), expected policies in Cedar
+        "#]],
+    );
+    check(
+        &[("policies/a.cedar", "")],
+        expect![[r#"
+        good
+    "#]],
+    );
 }
 
 #[test]
@@ -1005,19 +1200,35 @@ fn templates_are_linked() {
     let check = |links: &str, expected: Expect| {
         check_files(&[("policies/a.cedar", template), ("policies/links.yaml", links)], &expected);
     };
-    check("links: [{id: one, template: blocked, principal: 'Member::\"G09\"'}]", expect![[""]]);
+    check(
+        "links: [{id: one, template: blocked, principal: 'Member::\"G09\"'}]",
+        expect![[r#"
+        good
+    "#]],
+    );
     check(
         "links:\n  - {id: one, template: blockd, principal: 'Member::\"G09\"'}\n  \
          - {id: two, template: blocked}\n  - {id: three, template: blocked, principal: G09}\n  \
-         - {id: four, template: blocked, principal: 'User::\"x\"'}\n  - {id: four}\n",
-        expect![[""]],
+         - {id: four, template: blocked, principal: 'Membr::\"x\"'}\n  - {id: four}\n",
+        expect![[r#"
+            policies/links.yaml:4:47: found `G09`, expected an entity such as `Member::"G09"`
+            policies/links.yaml:6:5: found a mapping without `template`, expected key `template`
+        "#]],
     );
     check(
         "links:\n  - {id: one, template: blockd, principal: 'Member::\"G09\"'}\n  \
          - {id: two, template: blocked}\n",
-        expect![[""]],
+        expect![[r#"
+            policies/links.yaml:2:5: found unusable Cedar (unable to link template), expected policies in Cedar
+            policies/links.yaml:3:5: found unusable Cedar (unable to link template), expected policies in Cedar
+        "#]],
     );
-    check("links:\n  - {id: four, template: blocked, principal: 'User::\"x\"'}\n", expect![[""]]);
+    check(
+        "links:\n  - {id: four, template: blocked, principal: 'Membr::\"x\"'}\n",
+        expect![[r#"
+            policies/links.yaml:2:5: found a policy against the schema (unrecognized entity type `Membr`), expected what the schema declares; did you mean `Member`?
+        "#]],
+    );
 }
 
 #[test]
@@ -1036,19 +1247,65 @@ fn a_schema_of_ones_own_takes_the_place_of_the_gateways() {
         );
     };
     let own = policy::SCHEMA.replace("  level?: Long,\n", "  level?: Long,\n  risk?: Long,\n");
-    check(&own, expect![[""]]);
-    check(policy::SCHEMA, expect![[""]]);
-    check(&own.replace("  risk?: Long", "  risk?: String"), expect![[""]]);
-    check(&own.replace("  dossier?: String,\n", ""), expect![[""]]);
-    check(&own.replace("  dossier?: String", "  dossier: String"), expect![[""]]);
-    check(&own.replace("action query, update", "action query"), expect![[""]]);
-    check("entity Class", expect![[""]]);
+    check(
+        &own,
+        expect![[r#"
+        good
+    "#]],
+    );
+    check(
+        policy::SCHEMA,
+        expect![[r#"
+            registry/all.yaml:6:9: found what the schema does not take (attribute `risk` on `System::"hrm"` should not exist according to the schema), expected attributes as the schema declares them; attributes are declared in `policies/schema.cedarschema`
+        "#]],
+    );
+    check(
+        &own.replace("  risk?: Long", "  risk?: String"),
+        expect![[r#"
+            policies/a.cedar:3:30: found a policy against the schema (unexpected type: expected Long but saw String), expected what the schema declares
+            registry/all.yaml:6:9: found what the schema does not take (in attribute `risk` on `System::"hrm"`, type mismatch: value was expected to have type string, but it actually has type long: `3`), expected attributes as the schema declares them; attributes are declared in `policies/schema.cedarschema`
+        "#]],
+    );
+    check(
+        &own.replace("  dossier?: String,\n", ""),
+        expect![[r#"
+            policies/schema.cedarschema:1:1: found a schema that has `dossier` in another way for Action::"query", expected what the gateway's own schema declares, and more; begin with a copy of the gateway's own schema
+        "#]],
+    );
+    check(
+        &own.replace("  dossier?: String", "  dossier: String"),
+        expect![[r#"
+            policies/schema.cedarschema:1:1: found a schema that has `dossier` in another way for Action::"query", expected what the gateway's own schema declares, and more; begin with a copy of the gateway's own schema
+        "#]],
+    );
+    check(
+        &own.replace("action query, update", "action query"),
+        expect![[r#"
+            policies/schema.cedarschema:1:1: found a schema that no call fits (request's action `Action::"update"` is not declared in the schema), expected what the gateway's own schema declares, and more; begin with a copy of the gateway's own schema
+        "#]],
+    );
+    check(
+        "entity Class",
+        expect![[r#"
+            policies/schema.cedarschema:1:13: found an unusable schema (error parsing schema: unexpected end of input, expected `,`, `;`, `=`, `{`, `enum`, `in`, or `tags`), expected a schema in Cedar
+        "#]],
+    );
 }
 
 #[test]
 fn attributes_keep_to_the_gateways_schema_where_there_are_policies() {
     let registry = REGISTRY.replace("id: hrm\n", "id: hrm\n    attributes: {level: three}\n");
-    check_files(&[("registry/all.yaml", &registry)], &expect![[""]]);
+    check_files(
+        &[("registry/all.yaml", &registry)],
+        &expect![[r#"
+        good
+    "#]],
+    );
     let policy = "forbid (principal, action, resource) when { principal has level };";
-    check_files(&[("registry/all.yaml", &registry), ("policies/a.cedar", policy)], &expect![[""]]);
+    check_files(
+        &[("registry/all.yaml", &registry), ("policies/a.cedar", policy)],
+        &expect![[r#"
+            registry/all.yaml:6:9: found what the schema does not take (in attribute `level` on `System::"hrm"`, type mismatch: value was expected to have type long, but it actually has type string: `"three"`), expected attributes as the schema declares them; attributes are declared in `policies/schema.cedarschema`
+        "#]],
+    );
 }

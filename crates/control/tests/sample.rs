@@ -10,7 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use control::Config;
-use model::{Effect, RevisionId};
+use model::{Effect, MethodPath, Reason, RevisionId, Terms, Timestamp};
+use policy::{Context, Workspace};
 use support::{Authority, ledger_key, write};
 
 /// Every file below `folder`.
@@ -39,7 +40,10 @@ fn material(text: &str) -> impl Iterator<Item = &str> {
 fn copy_sample(root: &Path) {
     let sample = project("config");
     let mut names = BTreeSet::new();
-    for file in files(&sample).iter().filter(|file| file.extension().is_some_and(|e| e == "yaml")) {
+    for file in files(&sample)
+        .iter()
+        .filter(|file| file.extension().is_some_and(|e| e == "yaml" || e == "cedar"))
+    {
         let text = fs::read_to_string(file).unwrap();
         names.extend(material(&text).map(str::to_owned));
         write(root, file.strip_prefix(&sample).unwrap().to_str().unwrap(), text);
@@ -71,10 +75,52 @@ fn load_sample() -> Config {
 #[test]
 fn the_sample_is_good() {
     let config = load_sample();
-    assert_eq!(config.snapshot.agreement_count(), 8);
-    assert_eq!(config.source.routes.len(), 2);
+    assert_eq!(config.counts.agreements, 9);
+    assert_eq!(config.counts.policies, 2);
+    assert_eq!((config.counts.classes, config.counts.zones), (1, 1));
+    assert_eq!(config.source.routes.len(), 3);
+    assert_eq!(config.notes, Vec::<String>::new());
     assert_eq!(config.gateway.limits, control::Limits::default());
     assert_eq!(config.gateway.ledger.segment_size, Some(64 << 20));
+}
+
+/// Who may look a person up, at which hour in Vietnam on a Friday, and with a dossier or without.
+#[test]
+fn the_sample_policies_bind() {
+    let config = load_sample();
+    let look_up = |system: &str, hour: u64, dossier: Option<&str>| {
+        let path = "/vn.population.v1.PopulationService/LookUpPerson";
+        let route = config.snapshot.route(MethodPath::parse(path).unwrap()).unwrap();
+        let terms = Terms {
+            purpose: Some("civil-servant-management".parse().unwrap()),
+            dossier: dossier.map(Into::into),
+            ..Terms::default()
+        };
+        let context = Context {
+            terms: &terms,
+            source: [10, 0, 0, 1].into(),
+            token: None,
+            // 2026-11-20T00:00:00+07:00
+            now: Timestamp::from_secs(1_795_107_600 + hour * 3600),
+        };
+        let caller = config.snapshot.system(system).unwrap();
+        let mut workspace = Workspace::default();
+        let decided = config.snapshot.decide(&caller, &route, &context, &mut workspace);
+        assert_eq!(workspace.erring(), []);
+        decided.map(|_| ()).map_err(|refusal| {
+            assert_eq!(refusal.reason(), Reason::PolicyForbids);
+            refusal.facts().iter().find(|(key, _)| *key == "policies").unwrap().1.clone()
+        })
+    };
+    let night = Err("no-look-up-at-night-without-dossier".to_owned());
+    assert_eq!(look_up("moha-hrm", 9, None), Ok(()));
+    assert_eq!(look_up("moha-hrm", 20, None), night);
+    assert_eq!(look_up("moha-hrm", 6, None), night);
+    assert_eq!(look_up("moha-hrm", 24 + 9, None), night);
+    assert_eq!(look_up("moha-hrm", 20, Some("000.00.01.G09-261120-0001")), Ok(()));
+    // No level is known of the warehouse.
+    let sensitive = Err("sensitive-data-from-level-3".to_owned());
+    assert_eq!(look_up("moha-warehouse", 9, None), sensitive);
 }
 
 #[test]
