@@ -43,9 +43,9 @@ impl<'a> Scratch<'a> {
         self.clear();
         // Collecting a vector's own iterator keeps its allocation.
         Scratch {
-            members: self.members.into_iter().filter_map(|_| None).collect(),
-            attributes: self.attributes.into_iter().filter_map(|_| None).collect(),
-            pending: self.pending.into_iter().filter_map(|_| None).collect(),
+            members: self.members.into_iter().map_while(|_| None).collect(),
+            attributes: self.attributes.into_iter().map_while(|_| None).collect(),
+            pending: self.pending.into_iter().map_while(|_| None).collect(),
         }
     }
 }

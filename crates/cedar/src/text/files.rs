@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, SlotId, Template};
+use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, PolicySetError, SlotId, Template};
 
 use super::Problem;
 use super::measure::{Language, measure};
@@ -41,7 +41,7 @@ pub struct Link {
 ///
 /// let broken = File { name: "broken.cedar", text: "permit(principal);" };
 /// let problems = Files::parse(&[broken], &[]).err().ok_or("parsed")?;
-/// assert_eq!((problems[0].line, problems[0].column), (1, 1));
+/// assert_eq!((problems[0].line, problems[0].column), (1, 17));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -101,7 +101,9 @@ impl Reading {
             let annotated = template.annotation("id").filter(|_| !json);
             let id = self.id(template.id(), annotated, stem.filter(|_| !json));
             renamed.insert(template.id().clone(), id.clone());
-            self.add(file, offset, &id, |set| set.add_template(template.new_id(id.clone())));
+            self.add(file, offset, &id, |set| {
+                set.add_template(template.new_id(id.clone())).map_err(Box::new)
+            });
         }
         let (mut fixed, linked): (Vec<&Policy>, Vec<&Policy>) =
             set.policies().partition(|policy| policy.is_static());
@@ -111,7 +113,7 @@ impl Reading {
             let offset = policy.as_ref().loc().map(|loc| loc.start());
             let annotated = policy.annotation("id").filter(|_| !json);
             let id = self.id(policy.id(), annotated, stem.filter(|_| !json));
-            self.add(file, offset, &id, |set| set.add(policy.new_id(id.clone())));
+            self.add(file, offset, &id, |set| set.add(policy.new_id(id.clone())).map_err(Box::new));
         }
         for policy in linked {
             let template = policy.template_id().and_then(|id| renamed.get(id)).cloned();
@@ -119,7 +121,9 @@ impl Reading {
                 continue;
             };
             let id = policy.id().clone();
-            self.add(file, None, &id, |set| set.link(template, id.clone(), values));
+            self.add(file, None, &id, |set| {
+                set.link(template, id.clone(), values).map_err(Box::new)
+            });
         }
     }
 
@@ -179,12 +183,12 @@ impl Reading {
         }
     }
 
-    fn add<E: std::fmt::Display>(
+    fn add(
         &mut self,
         file: File<'_>,
         offset: Option<usize>,
         id: &PolicyId,
-        add: impl FnOnce(&mut PolicySet) -> Result<(), E>,
+        add: impl FnOnce(&mut PolicySet) -> Result<(), Box<PolicySetError>>,
     ) {
         let (line, column) = offset.map_or((1, 1), |offset| position(file.text, offset));
         let place = Place { file: file.name.into(), line };

@@ -1,4 +1,9 @@
 //! Asks this crate and the reference the same, and compares whole answers.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets what it does not expect may panic"
+)]
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each test takes what it needs")]
 
 use cedar::{Decision, Engine, Workspace};
