@@ -41,10 +41,12 @@ impl<'a> MethodPath<'a> {
     /// assert!(MethodPath::parse("/no-method").is_none());
     /// ```
     pub fn parse(path: &'a str) -> Option<Self> {
-        let rest = path.strip_prefix('/')?;
-        let (service, method) = rest.split_once('/')?;
-        let whole = !service.is_empty() && !method.is_empty() && !method.contains('/');
-        whole.then_some(Self { path, slash: service.len() + 1 })
+        let rest = path.strip_prefix('/')?.as_bytes();
+        let slash = rest.iter().rposition(|byte| *byte == b'/')?;
+        // Not cut short at the first slash, so that several bytes are looked at in one step.
+        let split = rest.get(..slash)?.iter().fold(false, |found, byte| found | (*byte == b'/'));
+        let whole = slash > 0 && slash + 1 < rest.len() && !split;
+        whole.then_some(Self { path, slash: slash + 1 })
     }
 
     /// The whole path.

@@ -210,14 +210,13 @@ impl Agreements {
         self.lead(key).run(purpose)
     }
 
-    /// Where the slots of a consumer and service begin, and the first of them already on its way
-    /// from memory: who looks at several leads takes them all before following any.
+    /// Where the slots of a consumer and service begin.
     pub(crate) fn lead(&self, key: Key) -> Lead<'_> {
         let hash = key.hash();
-        let shard = self.shards.get(shard_of(hash, self.shards.len()));
-        let slots = shard.map_or(Default::default(), |shard| shard.from(hash));
-        let first = slots.first().and_then(Option::as_ref).map(|slot| slot.key);
-        Lead { key, first, slots, aside: shard.and_then(|shard| shard.aside.as_deref()) }
+        match self.shards.get(shard_of(hash, self.shards.len())) {
+            Some(shard) => Lead { key, slots: shard.from(hash), aside: shard.aside.as_deref() },
+            None => Lead { key, slots: &[], aside: None },
+        }
     }
 
     /// The slots of an agreement, one for each purpose; none if there is no such agreement.
@@ -302,24 +301,28 @@ impl Agreements {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lead<'a> {
     key: Key,
-    /// The key of the first slot there, which may be another's.
-    first: Option<Key>,
     slots: &'a [Option<Slot>],
     aside: Option<&'a Table<Key, Aside>>,
 }
 
 impl<'a> Lead<'a> {
+    /// Leads to nothing.
+    pub(crate) const NOWHERE: Self = Self { key: Key(u64::MAX), slots: &[], aside: None };
+
+    /// Whether there is anything to follow. To know it, memory is asked for the first slot.
+    pub(crate) fn leads_anywhere(&self) -> bool {
+        self.slots.first().is_some_and(Option::is_some) | self.aside.is_some()
+    }
+
     /// The first slot that `fits`; those for another purpose may be passed over.
     pub(crate) fn find(&self, purpose: Ix, fits: impl Fn(&Slot) -> bool) -> Option<&'a Slot> {
-        if self.first.is_some() {
-            for slot in self.slots.iter().map_while(Option::as_ref) {
-                if slot.key == self.key && fits(slot) {
-                    return Some(slot);
-                }
+        for slot in self.slots.iter().map_while(Option::as_ref) {
+            if slot.key == self.key && fits(slot) {
+                return Some(slot);
             }
         }
-        let aside = self.aside.and_then(|aside| aside.get(&self.key)?.get(&purpose));
-        aside.and_then(|slots| slots.iter().find(|slot| fits(slot)))
+        let aside = self.aside?.get(&self.key)?.get(&purpose)?;
+        aside.iter().find(|slot| fits(slot))
     }
 
     fn run(self, purpose: Option<Ix>) -> impl Iterator<Item = &'a Slot> {

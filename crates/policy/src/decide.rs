@@ -9,7 +9,7 @@
 use model::{PurposeCode, Reason, Refusal, Terms, Timestamp};
 
 use crate::agreement::Agreement;
-use crate::agreements::{Key, Slot};
+use crate::agreements::{Key, Lead, Slot};
 use crate::context::{Context, Workspace};
 use crate::registry::{Ix, row};
 use crate::snapshot::{Caller, Decision, Route, Snapshot};
@@ -68,18 +68,25 @@ impl Snapshot {
                 && standing(slot, context.now).is_ok()
                 && named.is_none_or(|id| id == slot.agreement.id())
         };
-        let mut chain = self
-            .registry
-            .chain(caller.system_ix)
-            .filter(|consumer| self.agreements.reaches(*consumer, service));
+        let mut chain = self.registry.chain(caller.system_ix);
         loop {
-            // Memory answers the leads of several consumers at the same time.
-            let mut leads = [None; LEADS];
-            for (lead, consumer) in leads.iter_mut().zip(&mut chain) {
-                *lead = Some(self.agreements.lead(Key::new(consumer, service)));
+            let mut leads = [Lead::NOWHERE; LEADS];
+            let (mut taken, mut anywhere) = (0, false);
+            while let Some(lead) = leads.get_mut(taken) {
+                let Some(consumer) = chain.next() else { break };
+                if self.agreements.reaches(consumer, service) {
+                    *lead = self.agreements.lead(Key::new(consumer, service));
+                    // Memory is asked for all of them before any is followed.
+                    anywhere |= lead.leads_anywhere();
+                    taken += 1;
+                }
             }
-            let found = leads.iter().flatten().find_map(|lead| lead.find(purpose, fits));
-            if found.is_some() || leads.last().is_none_or(Option::is_none) {
+            let leads = leads.get(..taken).unwrap_or_default();
+            let found = match anywhere {
+                true => leads.iter().find_map(|lead| lead.find(purpose, fits)),
+                false => None,
+            };
+            if found.is_some() || taken < LEADS {
                 return found;
             }
         }
