@@ -54,7 +54,10 @@ impl fmt::Display for Problem {
             write!(f, "{}:", self.file)?;
         }
         if self.line > 0 {
-            write!(f, "{}:{}:", self.line, self.column)?;
+            write!(f, "{}:", self.line)?;
+        }
+        if self.column > 0 {
+            write!(f, "{}:", self.column)?;
         }
         if !self.file.is_empty() || self.line > 0 {
             write!(f, " ")?;
