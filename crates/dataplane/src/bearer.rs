@@ -102,3 +102,70 @@ impl Tokens {
 fn lasts(token: &Token, now: Timestamp) -> bool {
     now < token.expires.after(LEEWAY)
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    use super::*;
+    use crate::live::Live;
+    use crate::token::{IssuerSettings, Issuers};
+
+    /// A revision with one issuer, and a way to have tokens of it that end at a second.
+    fn issuing() -> (Arc<Revision>, impl Fn(u64, usize) -> String) {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+        let keys = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x }] });
+        let settings = IssuerSettings {
+            issuer: "i".into(),
+            audience: "a".into(),
+            keys: keys.to_string().into(),
+            level_claim: "acr".into(),
+            unit_claim: "unit".into(),
+            roles_claim: "roles".into(),
+        };
+        let issuers = Issuers::new(vec![settings]).unwrap();
+        let revision = Live::with_issuers(policy::Snapshot::default(), issuers).revision();
+        let token = move |expires: u64, number: usize| {
+            let claims = json!({ "iss": "i", "aud": "a", "exp": expires, "jti": number });
+            let parts = [json!({ "alg": "EdDSA" }), claims];
+            let message = parts.map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+            let signature = URL_SAFE_NO_PAD.encode(pair.sign(message.as_bytes()));
+            format!("{message}.{signature}")
+        };
+        (revision, token)
+    }
+
+    #[test]
+    fn tokens_are_remembered_until_they_end() {
+        let (revision, token) = issuing();
+        let (mut tokens, at) = (Tokens::default(), Timestamp::from_secs);
+        let token = token(1_000, 0);
+        let first = tokens.validate(&revision, &token, at(500)).unwrap();
+        let second = tokens.validate(&revision, &token, at(1_059)).unwrap();
+        assert!(Rc::ptr_eq(&first, &second), "checked once");
+        assert!(tokens.validate(&revision, &token, at(1_060)).is_err());
+        let (other, _) = issuing();
+        assert!(tokens.validate(&other, &token, at(500)).is_err(), "another revision");
+    }
+
+    #[test]
+    fn memory_is_bounded_and_keeps_what_still_lasts() {
+        let (revision, token) = issuing();
+        let (mut tokens, at) = (Tokens::default(), Timestamp::from_secs);
+        for number in 0..TOKENS_MAX {
+            let expires = if number == 7 { 2_000 } else { 1_000 };
+            tokens.validate(&revision, &token(expires, number), at(500)).unwrap();
+        }
+        assert_eq!(tokens.held.len(), TOKENS_MAX);
+        tokens.validate(&revision, &token(2_000, TOKENS_MAX), at(1_500)).unwrap();
+        assert_eq!(tokens.held.len(), 2);
+        for number in 0..2 * TOKENS_MAX {
+            tokens.validate(&revision, &token(2_000, number), at(1_500)).unwrap();
+            assert!(tokens.held.len() <= TOKENS_MAX);
+        }
+    }
+}

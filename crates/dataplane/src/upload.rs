@@ -49,7 +49,8 @@ impl Upload {
     pub(crate) fn is_head_alone(&self) -> bool {
         let nothing_kept =
             self.kept.as_ref().is_none_or(|kept| kept.borrow().whole().unwrap_or_default() == 0);
-        nothing_kept && self.body.is_end_stream()
+        let has_trailers = matches!(self.ended, Some(Some(_)));
+        nothing_kept && self.body.is_end_stream() && !has_trailers
     }
 
     /// A handle to what is kept.

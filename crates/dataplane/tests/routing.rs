@@ -190,7 +190,7 @@ async fn faulty(authority: &Authority, fault: Fault, times: usize) -> (RawNode, 
     (node, seen)
 }
 
-/// A world whose echo service is sent to the nodes at these endpoints, at most `retries_max`
+/// Sends the echo service to the nodes at these endpoints, at most `retries_max`
 /// times again.
 async fn retrying(nodes: &[&RawNode], world: &World, retries_max: u8) {
     world.put_in_force(|source| {
@@ -246,6 +246,25 @@ async fn a_stream_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn what_was_sent_in_vain_does_not_stop_the_rest() {
+    let world = World::start().await;
+    let (node, seen) = faulty(&world.authority, Fault::Refuse, 2).await;
+    retrying(&[&node], &world, 2).await;
+    let mut requests = raw::connect(&world, &world.system).await;
+    let head = raw::head(&world, "BidiStream");
+    let (response, mut stream) = requests.send_request(head, false).unwrap();
+    let (begun, rest) = (vec![1; 60 << 10], vec![2; 4 << 20]);
+    let length = u32::try_from(begun.len() + rest.len() - 5).unwrap().to_be_bytes();
+    let begun = [&[0], length.as_slice(), &begun[5..]].concat();
+    stream.send_data(begun.clone().into(), false).unwrap();
+    until("it is sent for the third time", || seen.load(Ordering::SeqCst) == 3).await;
+    // Far more than the windows on the way, which must be as wide as ever.
+    stream.send_data(rest.clone().into(), true).unwrap();
+    let body = within(response).await.unwrap().into_body();
+    assert!(within(whole(body)).await == [begun, rest].concat());
+}
+
+#[tokio::test]
 async fn another_endpoint_gets_the_call_that_one_refused() {
     let world = World::start().await;
     let (bad, refused) = faulty(&world.authority, Fault::Refuse, usize::MAX).await;
@@ -298,11 +317,11 @@ async fn what_may_have_been_done_is_not_sent_again() {
     }
 }
 
-#[tokio::test]
-async fn retries_are_counted_and_end_with_their_budget() {
+/// Calls `service` at a node that refuses the first `times` calls, each sent again at most once.
+/// Says how often each result was counted, and how often the node was called.
+async fn count_retries(service: &str, times: usize, calls: usize) -> ([u64; 3], usize) {
     let world = World::start().await;
-    let (node, seen) = faulty(&world.authority, Fault::Refuse, usize::MAX).await;
-    let service = "retries.are.counted";
+    let (node, seen) = faulty(&world.authority, Fault::Refuse, times).await;
     world.put_in_force(|source| {
         source.nodes[0].endpoints = vec![endpoint(node.address)];
         source.nodes[0].services[0].name = service.into();
@@ -310,19 +329,26 @@ async fn retries_are_counted_and_end_with_their_budget() {
         let retries_max = Some(1);
         source.routes = vec![RouteRule { service: service.into(), retries_max, ..rule() }];
     });
-    let counted =
-        |result: &str| count(&format!("gw_retries_total{{service={service},result={result}}}"));
     let mut requests = raw::connect(&world, &world.system).await;
-    let calls = 200;
     for _ in 0..calls {
         let head = raw::head_of(&world, service, "Unary");
-        let (response, _, _) = within(raw::call(&mut requests, head)).await.unwrap();
-        assert_eq!(response.headers()["grpc-status"], "14");
+        let (response, _, trailers) = within(raw::call(&mut requests, head)).await.unwrap();
+        let status = &trailers.as_ref().unwrap_or(response.headers())["grpc-status"];
+        assert_eq!(status, if times > calls { "14" } else { "0" });
     }
-    let again = seen.load(Ordering::SeqCst) as u64 - calls;
-    assert_eq!((counted("failed"), counted("withheld")), (again, calls - again));
-    assert_eq!(counted("answered"), 0);
-    assert!((5..150).contains(&again), "{again} of {calls} calls were sent again");
+    let results = ["answered", "failed", "withheld"]
+        .map(|result| count(&format!("gw_retries_total{{service={service},result={result}}}")));
+    (results, seen.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn retries_are_counted_and_end_with_their_budget() {
+    assert_eq!(count_retries("retries.answered", 1, 3).await, ([1, 0, 0], 4));
+    let ([answered, failed, withheld], seen) =
+        count_retries("retries.failed", usize::MAX, 200).await;
+    let again = seen as u64 - 200;
+    assert_eq!((answered, failed, withheld), (0, again, 200 - again));
+    assert!((5..150).contains(&again), "{again} of 200 calls were sent again");
 }
 
 #[tokio::test]

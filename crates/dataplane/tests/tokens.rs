@@ -30,11 +30,13 @@ fn base64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8> + Send>;
+
 /// A key pair that signs tokens, with the public half as a JWK.
 struct Signer {
     algorithm: &'static str,
     jwk: Value,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8> + Send>,
+    sign: Sign,
 }
 
 impl Signer {
