@@ -8,29 +8,31 @@ use std::thread::available_parallelism;
 
 use anyhow::{Context, Result};
 use audit::{Log, Options, Origin, Recovered, Signer, Trouble};
-use control::Config;
-use dataplane::{Gateway, Identity, Limits, Live, Settings};
+use control::{Activation, Config, Loader, Plane, Revisions, TokenIssuer};
+use dataplane::{Gateway, Identity, IssuerError, IssuerSettings, Issuers, Limits, Live, Settings};
 use model::{Clock, Entry, Opened, RevisionId, SystemClock, Timestamp};
 use rustls::pki_types::CertificateDer;
 use wire::generated::admin::{GetStatusResponse, get_status_response};
+
+use crate::reload::{self, LastGood};
 
 /// A running gateway and what it stands on.
 pub(crate) struct Running {
     pub(crate) gateway: Gateway,
     pub(crate) ledger: Arc<Log>,
     pub(crate) live: Arc<Live>,
+    pub(crate) revisions: Arc<Revisions>,
+    pub(crate) last_good: LastGood,
 }
 
 impl Running {
-    /// How the gateway stands, for the admin API.
+    /// How the gateway stands apart from its revisions, for the admin API.
     pub(crate) fn status(&self, started: Timestamp) -> GetStatusResponse {
-        let (snapshot, ledger) = (self.live.snapshot(), self.ledger.status());
+        let ledger = self.ledger.status();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_time_us: started.as_micros(),
-            revision: snapshot.revision().0,
-            agreements: count(snapshot.agreement_count()),
             calls_in_flight: count(self.gateway.calls_in_flight()),
             ledger: Some(get_status_response::Ledger {
                 origin: ledger.origin.to_string(),
@@ -42,6 +44,7 @@ impl Running {
                     Some(Trouble::Failed(cause)) => format!("failed: {cause}"),
                 },
             }),
+            ..GetStatusResponse::default()
         }
     }
 }
@@ -52,15 +55,11 @@ pub(crate) fn revision_now() -> RevisionId {
     RevisionId(SystemClock.now().as_micros() / 1_000_000)
 }
 
-/// The number of a revision that takes the place of `previous`: the second too, or one more than
-/// `previous` where two come in one second or the clock was set back.
-pub(crate) fn revision_after(previous: RevisionId) -> RevisionId {
-    revision_now().max(RevisionId(previous.0.saturating_add(1)))
-}
-
-/// Opens the ledger and starts the gateway.
-pub(crate) fn start(config: Config) -> Result<Running> {
-    let Config { gateway: settings, snapshot, .. } = config;
+/// Opens the ledger and starts the gateway with what `loader` read.
+pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
+    let Config { gateway: settings, snapshot, notes, .. } = config;
+    reload::tell(&notes);
+    let issuers = issuers(&settings.tokens).context("issuers of tokens")?;
     let (ledger, recovered) = open_ledger(&settings.ledger)?;
     tracing::info!(
         entries = recovered.entries,
@@ -76,10 +75,52 @@ pub(crate) fn start(config: Config) -> Result<Running> {
     let ticket =
         ledger.append(&wire::evidence::encode_entry(&opened)).context("write to ledger")?;
     ticket.wait().context("write to ledger")?;
-    let live = Arc::new(Live::new(snapshot));
+    let live = Arc::new(Live::with_issuers(snapshot, issuers));
+    let reload = settings.reload;
     let settings = data_plane(settings);
     let gateway = Gateway::start(settings, live.clone(), ledger.clone(), Arc::new(SystemClock))?;
-    Ok(Running { gateway, ledger, live })
+    let revisions = Arc::new(Revisions::new(loader, reload, plane(live.clone())));
+    Ok(Running { gateway, ledger, live, revisions, last_good: LastGood::now() })
+}
+
+/// How a configuration that comes later gets in force.
+fn plane(live: Arc<Live>) -> Plane {
+    let current = live.clone();
+    Plane {
+        current: Box::new(move || current.snapshot()),
+        prepare: Box::new(move |config| {
+            let issuers = issuers(&config.gateway.tokens).map_err(|error| error.to_string())?;
+            Ok(activation(live.clone(), config, issuers))
+        }),
+        clock: Arc::new(SystemClock),
+    }
+}
+
+/// Snapshot and issuers of a revision come into force together.
+fn activation(live: Arc<Live>, config: Config, issuers: Issuers) -> Activation {
+    let Config { snapshot, counts, notes, .. } = config;
+    Box::new(move || {
+        let revision = snapshot.revision();
+        live.replace_with(snapshot, issuers);
+        reload::in_force(revision, &counts, &notes);
+    })
+}
+
+/// The issuers whose tokens are taken.
+///
+/// # Errors
+///
+/// Fails if the keys of an issuer cannot be used.
+pub(crate) fn issuers(settings: &[TokenIssuer]) -> Result<Issuers, IssuerError> {
+    let issuer = |settings: &TokenIssuer| IssuerSettings {
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        keys: settings.keys.clone(),
+        level_claim: settings.claims.level.clone(),
+        unit_claim: settings.claims.unit.clone(),
+        roles_claim: settings.claims.roles.clone(),
+    };
+    Issuers::new(settings.iter().map(issuer).collect())
 }
 
 fn open_ledger(settings: &control::Ledger) -> Result<(Log, Recovered)> {
@@ -133,16 +174,4 @@ fn data_plane(settings: control::Gateway) -> Settings {
 fn identity(identity: &control::Identity) -> Identity {
     let chain = identity.certificates.iter().cloned().map(CertificateDer::from).collect();
     Identity { chain, key: identity.key.to_der() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn revisions_grow_even_if_the_clock_does_not() {
-        assert!(revision_after(RevisionId(7)) >= RevisionId(1_700_000_000));
-        let ahead = RevisionId(revision_now().0 + 3600);
-        assert_eq!(revision_after(ahead), RevisionId(ahead.0 + 1));
-    }
 }

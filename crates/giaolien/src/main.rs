@@ -3,6 +3,7 @@
 mod assemble;
 mod commands;
 mod progress;
+mod reload;
 mod telemetry;
 
 use std::process::ExitCode;

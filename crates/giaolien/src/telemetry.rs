@@ -28,6 +28,25 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const DURATION_BUCKETS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
+const COUNTERS: [(&str, &str); 5] = [
+    ("gw_calls_total", "Calls that ended, by node and outcome."),
+    ("gw_connections_refused_total", "Connections refused, by reason."),
+    ("gw_policy_errors_total", "Decisions in which a policy erred and was passed over, by policy."),
+    ("gw_retries_total", "Calls sent to a node again, by service and result."),
+    ("gw_shadow_answers_total", "Answers to copies of queries, by service and result."),
+];
+const GAUGES: [(&str, &str); 9] = [
+    ("gw_agreements", "Agreements of the revision in force."),
+    ("gw_calls_in_flight", "Calls that are under way."),
+    ("gw_configuration_rejected", "1 if the folder holds what could not be put in force."),
+    ("gw_connections", "Connections of consumers."),
+    ("gw_ledger_available", "1 if the ledger takes entries."),
+    ("gw_ledger_entries", "Entries that are durable."),
+    ("gw_policies", "Cedar policies of the revision in force."),
+    ("gw_revision", "The revision in force."),
+    ("gw_revision_bytes", "Heap that the revision in force holds, about."),
+];
+
 /// Installs the recorder that everything in the process measures into.
 pub(crate) fn install_recorder() -> Result<PrometheusHandle> {
     let durations = Matcher::Full("gw_call_duration_seconds".to_owned());
@@ -36,8 +55,12 @@ pub(crate) fn install_recorder() -> Result<PrometheusHandle> {
         .context("buckets of call durations")?
         .install_recorder()
         .context("install the metrics recorder")?;
-    metrics::describe_counter!("gw_calls_total", "Calls that ended, by node and outcome.");
-    metrics::describe_counter!("gw_connections_refused_total", "Connections refused, by reason.");
+    for (name, description) in COUNTERS {
+        metrics::describe_counter!(name, description);
+    }
+    for (name, description) in GAUGES {
+        metrics::describe_gauge!(name, description);
+    }
     metrics::describe_histogram!(
         "gw_call_duration_seconds",
         metrics::Unit::Seconds,
@@ -109,7 +132,7 @@ fn answer(
         (&Method::GET, "/metrics") => (StatusCode::OK, metrics_now(running, recorder)),
         (&Method::GET, "/livez") => (StatusCode::OK, "alive\n".to_owned()),
         (&Method::GET, "/readyz") => match running.gateway.is_serving() {
-            true => (StatusCode::OK, "serving\n".to_owned()),
+            true => (StatusCode::OK, serving(running)),
             false => (StatusCode::SERVICE_UNAVAILABLE, "not serving\n".to_owned()),
         },
         _ => (StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".to_owned()),
@@ -119,14 +142,31 @@ fn answer(
     response
 }
 
+/// That the gateway serves, and whether by another configuration than the folder holds.
+fn serving(running: &Running) -> String {
+    let revision = running.live.snapshot().revision();
+    let stale = running.stale().map(|rejected| {
+        let why = match rejected.problems.first() {
+            Some(first) => format!("{} problems, first {first}", rejected.problems_total),
+            None => rejected.cause.unwrap_or_default(),
+        };
+        format!("the configuration loaded at {} was rejected: {why}\n", rejected.time)
+    });
+    format!("serving\nrevision {revision}\n{}", stale.unwrap_or_default())
+}
+
 fn metrics_now(running: &Running, recorder: &PrometheusHandle) -> String {
-    let ledger = running.ledger.status();
+    let (ledger, snapshot) = (running.ledger.status(), running.live.snapshot());
     let gauges = [
+        ("gw_agreements", snapshot.agreement_count() as f64),
         ("gw_calls_in_flight", running.gateway.calls_in_flight() as f64),
         ("gw_connections", running.gateway.connections() as f64),
         ("gw_ledger_entries", ledger.size as f64),
         ("gw_ledger_available", f64::from(u8::from(ledger.trouble.is_none()))),
-        ("gw_revision", running.live.snapshot().revision().0 as f64),
+        ("gw_configuration_rejected", f64::from(u8::from(running.stale().is_some()))),
+        ("gw_policies", snapshot.policy_count() as f64),
+        ("gw_revision", snapshot.revision().0 as f64),
+        ("gw_revision_bytes", snapshot.memory_bytes() as f64),
     ];
     for (name, value) in gauges {
         metrics::gauge!(name).set(value);

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use control::{LoadError, Problem};
+use control::{Counts, LoadError, Problem};
 use model::RevisionId;
 use serde_json::json;
 
 use super::say;
+use crate::assemble;
 
 /// Checks a whole configuration folder and prints every problem with its place.
 ///
@@ -33,6 +34,11 @@ impl Check {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match control::load(&self.dir, RevisionId::default()) {
             Ok(config) => {
+                // The keys of issuers are read by the data plane.
+                if let Err(error) = assemble::issuers(&config.gateway.tokens) {
+                    eprintln!("error: {error}, in `tokens` of gateway.yaml");
+                    return Ok(ExitCode::from(1));
+                }
                 self.print_good(&config);
                 Ok(ExitCode::SUCCESS)
             }
@@ -48,26 +54,39 @@ impl Check {
     }
 
     fn print_good(&self, config: &control::Config) {
-        let source = &config.source;
+        let Counts {
+            classes,
+            members,
+            systems,
+            nodes,
+            purposes,
+            zones,
+            agreements,
+            policies,
+            routes,
+        } = config.counts;
         let counts = [
-            ("member", source.members.len()),
-            ("system", source.systems.len()),
-            ("node", source.nodes.len()),
-            ("purpose", source.purposes.len()),
-            ("agreement", source.agreements.len()),
+            ("class", classes),
+            ("member", members),
+            ("system", systems),
+            ("node", nodes),
+            ("purpose", purposes),
+            ("zone", zones),
+            ("agreement", agreements),
+            ("policy", policies),
+            ("route", routes),
         ];
         match self.format {
             Format::Text => {
                 let counts: Vec<String> =
                     counts.iter().map(|(kind, count)| counted(*count, kind)).collect();
                 say(format_args!("good: {}", counts.join(", ")));
+                config.notes.iter().for_each(|note| say(format_args!("note: {note}")));
             }
             Format::Json => {
-                let counts: serde_json::Map<String, serde_json::Value> = counts
-                    .into_iter()
-                    .map(|(kind, count)| (format!("{kind}s"), count.into()))
-                    .collect();
-                say(json!({ "problems": [], "counts": counts }));
+                let counts: serde_json::Map<String, serde_json::Value> =
+                    counts.into_iter().map(|(kind, count)| (plural(kind), count.into())).collect();
+                say(json!({ "problems": [], "counts": counts, "notes": config.notes }));
             }
         }
     }
@@ -87,7 +106,14 @@ impl Check {
 }
 
 /// So many of a kind, as in `1 system` and `2 systems`.
-fn counted(count: usize, kind: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {kind}{plural}")
+pub(super) fn counted(count: usize, kind: &str) -> String {
+    if count == 1 { format!("1 {kind}") } else { format!("{count} {}", plural(kind)) }
+}
+
+fn plural(kind: &str) -> String {
+    match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => format!("{kind}es"),
+        None => format!("{kind}s"),
+    }
 }

@@ -1,12 +1,16 @@
 //! The subcommands: each file holds a command's arguments, its help with an example, its code.
 
+mod admin;
+mod apply;
 mod audit;
+mod authorize;
 mod check;
 mod load;
 mod receipt;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod status;
 
 use std::process::ExitCode;
 
@@ -19,6 +23,9 @@ pub(crate) enum Command {
     Sandbox(sandbox::Sandbox),
     Run(run::Run),
     Check(check::Check),
+    Apply(apply::Apply),
+    Status(status::Status),
+    Authorize(authorize::Authorize),
     /// Work with a ledger folder.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -35,6 +42,9 @@ impl Command {
             Self::Sandbox(command) => command.run(),
             Self::Run(command) => command.run(),
             Self::Check(command) => command.run(),
+            Self::Apply(command) => command.run(),
+            Self::Status(command) => command.run(),
+            Self::Authorize(command) => command.run(),
             Self::Audit(command) => command.run(),
             Self::Receipt(command) => command.run(),
             Self::Load(command) => command.run(),

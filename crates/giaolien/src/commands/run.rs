@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use audit::{CloseError, Log, Trouble};
 use clap::Args;
-use control::admin::Operators;
-use control::{Config, Downstream, LoadError};
+use control::admin::{Doors, Operators};
+use control::watch::Watch;
+use control::{Config, Downstream, LoadError, Loader, Reload};
 use model::{CertificateDigest, Clock, SystemClock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,14 +20,15 @@ use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
 use crate::assemble::{self, Running};
-use crate::telemetry;
+use crate::{reload, telemetry};
 
 /// How often the ledger is looked at.
 const LEDGER_LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Runs the gateway on a configuration folder.
 ///
-/// SIGHUP loads the folder again: registry, agreements and routes take effect with the next call,
+/// SIGHUP loads the folder again, and so does every change of it with `reload: on_change`:
+/// registry, agreements, policies, routes and issuers of tokens take effect with the next call,
 /// other settings need a restart; a folder with problems changes nothing. SIGTERM and SIGINT drain
 /// the gateway: no new calls, those in flight finish, then it exits with 0.
 #[derive(Debug, Args)]
@@ -41,15 +43,15 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
         log_to_stderr("info");
-        let Some(config) = load(&self.config)? else { return Ok(ExitCode::FAILURE) };
+        let Some(loaded) = load(&self.config)? else { return Ok(ExitCode::FAILURE) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (ledger, ended) = runtime.block_on(async {
             let signals = Signals::listen()?;
-            serve(config, async |running| {
+            serve(loaded, async |running, watch| {
                 let (address, revision) =
                     (running.gateway.address(), running.live.snapshot().revision());
                 tracing::info!(%address, %revision, "serving");
-                until_stopped(running, &self.config, signals).await
+                until_stopped(running, watch, signals).await
             })
             .await
         })?;
@@ -64,13 +66,14 @@ impl Run {
 /// Serves calls, metrics and the admin API while `work` runs, then drains. Returns the ledger,
 /// for closing, and what came of the work.
 pub(super) async fn serve<T>(
-    config: Config,
-    work: impl AsyncFnOnce(&Running) -> T,
+    loaded: Loaded,
+    work: impl AsyncFnOnce(&Arc<Running>, Option<Watch>) -> T,
 ) -> Result<(Arc<Log>, T)> {
+    let Loaded { loader, config, watch } = loaded;
     let (admin, metrics) = (config.gateway.admin.clone(), config.gateway.metrics);
     let tls = config.gateway.tls.clone();
     let recorder = telemetry::install_recorder()?;
-    let running = Arc::new(assemble::start(config)?);
+    let running = Arc::new(assemble::start(loader, config)?);
     let mut beside = JoinSet::new();
     beside.spawn(telemetry::keep_up(recorder.clone()));
     if let Some(address) = metrics {
@@ -82,7 +85,7 @@ pub(super) async fn serve<T>(
         let listener = listen("the admin API", admin.listen).await?;
         beside.spawn(serve_admin(listener, tls, admin.operators, running.clone()));
     }
-    let ended = work(&running).await;
+    let ended = work(&running, watch).await;
     let ledger = running.ledger.clone();
     tokio::task::spawn_blocking(move || running.gateway.drain()).await.context("drain")?;
     beside.shutdown().await;
@@ -112,14 +115,15 @@ async fn serve_admin(
     running: Arc<Running>,
 ) {
     let (started, live) = (SystemClock.now(), running.live.clone());
-    let status = Arc::new(move || running.status(started));
+    let revisions = running.revisions.clone();
+    let doors = Doors { get_status: Arc::new(move || running.status(started)), revisions };
     let operators = Operators {
         certificates: operators,
         is_revoked: Box::new(move |certificate| live.snapshot().is_revoked(certificate)),
         clock: Arc::new(SystemClock),
     };
     let stopped = std::future::pending();
-    if let Err(error) = control::admin::serve(listener, &tls, operators, status, stopped).await {
+    if let Err(error) = control::admin::serve(listener, &tls, operators, doors, stopped).await {
         tracing::error!(%error, "the admin API stopped");
     }
 }
@@ -137,10 +141,24 @@ pub(super) fn log_to_stderr(default: &str) {
     }
 }
 
+/// What a gateway starts with.
+pub(super) struct Loaded {
+    loader: Loader,
+    pub(super) config: Config,
+    /// Tells of changes of the folder, where it is to be loaded by itself.
+    watch: Option<Watch>,
+}
+
 /// Loads a configuration, or prints what is wrong with it.
-pub(super) fn load(dir: &Path) -> Result<Option<Config>> {
-    match control::load(dir, assemble::revision_now()) {
-        Ok(config) => Ok(Some(config)),
+pub(super) fn load(dir: &Path) -> Result<Option<Loaded>> {
+    // Before reading anything, so that no change falls between.
+    let mut watch = Watch::new(dir, Vec::new());
+    match Loader::load(dir, assemble::revision_now()) {
+        Ok((loader, config)) => {
+            watch.also(loader.named_files());
+            let watch = (config.gateway.reload == Reload::OnChange).then_some(watch);
+            Ok(Some(Loaded { loader, config, watch }))
+        }
         Err(LoadError::Problems(problems)) => {
             problems.iter().for_each(|problem| eprintln!("{problem}"));
             Ok(None)
@@ -168,56 +186,43 @@ impl Signals {
     }
 }
 
-/// Waits for a signal to stop, serving signals to reload, watching the ledger.
+/// Waits for a signal to stop, loading the configuration when it is time to, watching the ledger.
 pub(super) async fn until_stopped(
-    running: &Running,
-    dir: &Path,
-    mut signals: Signals,
+    running: &Arc<Running>,
+    watch: Option<Watch>,
+    signals: Signals,
 ) -> Result<()> {
-    let mut look = tokio::time::interval(LEDGER_LOOK_EVERY);
-    let mut no_space = false;
-    loop {
-        tokio::select! {
-            _ = signals.terminate.recv() => return Ok(()),
-            _ = signals.interrupt.recv() => return Ok(()),
-            _ = signals.hang_up.recv() => reload(running, dir),
-            _ = look.tick() => match running.ledger.status().trouble {
-                Some(Trouble::Failed(cause)) => {
-                    // A failed write or sync is never tried again: what is on disk is known only
-                    // by reading it, which the next start does.
-                    tracing::error!(%cause, "ledger failed, stopping");
-                    bail!("ledger failed: {cause}; start again to recover it from disk");
-                }
-                Some(Trouble::NoSpace) if !no_space => {
-                    no_space = true;
-                    tracing::error!("no space for the ledger, refusing calls until there is");
-                }
-                None if no_space => {
-                    no_space = false;
-                    tracing::info!("the ledger has space again");
-                }
-                Some(Trouble::NoSpace) | None => {}
-            },
-        }
+    let Signals { mut terminate, mut interrupt, hang_up } = signals;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        never = reload::whenever(running, hang_up, watch) => match never {},
+        failed = ledger_fails(running) => Err(failed),
     }
 }
 
-fn reload(running: &Running, dir: &Path) {
-    let next = assemble::revision_after(running.live.snapshot().revision());
-    match control::load(dir, next) {
-        Ok(config) => {
-            let revision = config.snapshot.revision();
-            running.live.replace(config.snapshot);
-            tracing::info!(%revision, "revision in force");
-        }
-        Err(LoadError::Problems(problems)) => {
-            for problem in &problems {
-                tracing::warn!(%problem, "configuration rejected");
+/// Looks at the ledger until it fails.
+async fn ledger_fails(running: &Running) -> anyhow::Error {
+    let mut look = tokio::time::interval(LEDGER_LOOK_EVERY);
+    let mut no_space = false;
+    loop {
+        look.tick().await;
+        match running.ledger.status().trouble {
+            Some(Trouble::Failed(cause)) => {
+                // A failed write or sync is never tried again: what is on disk is known only
+                // by reading it, which the next start does.
+                tracing::error!(%cause, "ledger failed, stopping");
+                return anyhow!("ledger failed: {cause}; start again to recover it from disk");
             }
-        }
-        Err(error) => {
-            let error = anyhow::Error::from(error);
-            tracing::warn!(error = format!("{error:#}"), "configuration rejected");
+            Some(Trouble::NoSpace) if !no_space => {
+                no_space = true;
+                tracing::error!("no space for the ledger, refusing calls until there is");
+            }
+            None if no_space => {
+                no_space = false;
+                tracing::info!("the ledger has space again");
+            }
+            Some(Trouble::NoSpace) | None => {}
         }
     }
 }

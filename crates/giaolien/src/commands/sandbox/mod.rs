@@ -36,7 +36,7 @@ const CHECKPOINT_TIME_MAX: Duration = Duration::from_secs(3);
 const CHECKPOINT_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What the gateway and the nodes log, unless the environment says otherwise: what is wrong, and
 /// when a changed configuration comes into force.
-const LOG: &str = "warn,giaolien::commands::run=info";
+const LOG: &str = "warn,giaolien::reload=info";
 
 /// Makes a complete little country and calls through it.
 ///
@@ -83,22 +83,23 @@ impl Sandbox {
         let cast = Cast::choose(country.people())?;
         printer.begun(&folder, &country);
         let nodes = Nodes::start(&folder, &country, held.into_nodes())?;
-        let Some(config) = run::load(&folder.config())? else { return Ok(ExitCode::FAILURE) };
-        let addresses = Addresses::of(&config, &nodes);
+        let Some(loaded) = run::load(&folder.config())? else { return Ok(ExitCode::FAILURE) };
+        let addresses = Addresses::of(&loaded.config, &nodes);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (ledger, mut faults) = runtime.block_on(run::serve(config, async |running| {
-            let mut faults = call(&addresses, &folder, &cast, &printer).await;
-            if !self.exit {
-                let signals = run::Signals::listen();
-                printer.to_try(&folder, &addresses, &cast);
-                let ended = match signals {
-                    Ok(signals) => run::until_stopped(running, &folder.config(), signals).await,
-                    Err(error) => Err(error),
-                };
-                faults.extend(ended.err().map(|error| format!("{error:#}")));
-            }
-            faults
-        }))?;
+        let (ledger, mut faults) =
+            runtime.block_on(run::serve(loaded, async |running, watch| {
+                let mut faults = call(&addresses, &folder, &cast, &printer).await;
+                if !self.exit {
+                    let signals = run::Signals::listen();
+                    printer.to_try(&folder, &addresses, &cast);
+                    let ended = match signals {
+                        Ok(signals) => run::until_stopped(running, watch, signals).await,
+                        Err(error) => Err(error),
+                    };
+                    faults.extend(ended.err().map(|error| format!("{error:#}")));
+                }
+                faults
+            }))?;
         drop(runtime);
         faults.extend(run::close(&ledger).err().map(|error| format!("{error:#}")));
         faults.extend(nodes.stop());

@@ -1,0 +1,327 @@
+//! `giaolien status`: how a running gateway stands.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, ValueEnum};
+use model::{RevisionId, Timestamp};
+use serde_json::{Value, json};
+use wire::generated::admin::{
+    GetStatusRequest, GetStatusResponse, Origin, Problem, Rejected, ReloadMode,
+};
+
+use super::admin::{Door, Unanswered, local, runtime, shown};
+use super::check::counted;
+use super::say;
+
+/// Where the sandbox and the sample configuration keep an operator's certificate.
+const OPERATORS: [&str; 2] = ["pki/operator", "../pki/operator"];
+
+/// Shows how a running gateway stands: revision, last rejected configuration, ledger, calls.
+///
+/// With --config the address is that of the folder's gateway.yaml, on this machine, and the
+/// certificates are pki/operator.crt and pki/operator.key beside or in the folder, unless named.
+/// Exits with 0 if the gateway answered, 1 if it declined, 2 if it could not be reached.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  giaolien status --config /etc/giaolien\n  \
+    giaolien status --admin gw1.example.gov.vn:8444 --cert operator.crt --key operator.key \
+    --ca ca.crt --format json")]
+pub(crate) struct Status {
+    /// The gateway's configuration folder.
+    #[arg(long, value_name = "DIR", required_unless_present = "admin")]
+    config: Option<PathBuf>,
+    /// Host and port of the admin API.
+    #[arg(long, value_name = "HOST:PORT", requires_all = ["cert", "key", "ca"])]
+    admin: Option<String>,
+    /// An operator's certificate, with those between it and its authority.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// The authority of the gateway's certificate.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Name that the gateway's certificate must bear, where it is not the host; with --config
+    /// `localhost` if not given.
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Status {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let format = self.format;
+        let door = self.door()?;
+        match runtime()?.block_on(ask(&door))? {
+            Ok(status) => {
+                match format {
+                    Format::Text => say(text(&status).trim_end()),
+                    Format::Json => say(to_json(&status)),
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(unanswered) => Ok(unanswered.tell(&door.admin)),
+        }
+    }
+
+    fn door(self) -> Result<Door> {
+        let Self { config, admin, cert, key, ca, server_name, .. } = self;
+        let known = (cert, key, ca);
+        if let (Some(admin), (Some(cert), Some(key), Some(ca))) = (admin.clone(), known.clone()) {
+            return Ok(Door { admin, cert, key, ca, server_name });
+        }
+        let (cert, key, ca) = known;
+        let dir = config.context("found no --admin, expected it or --config")?;
+        let admin = match admin {
+            Some(admin) => admin,
+            None => address(&dir)?,
+        };
+        let beside = |extension: &str| beside(&dir, extension);
+        Ok(Door {
+            admin,
+            cert: cert.or_else(|| beside("crt")).with_context(|| missing(&dir, "--cert"))?,
+            key: key.or_else(|| beside("key")).with_context(|| missing(&dir, "--key"))?,
+            ca: ca.or_else(|| authority(&dir)).with_context(|| missing(&dir, "--ca"))?,
+            server_name: server_name.or_else(|| Some("localhost".to_owned())),
+        })
+    }
+}
+
+fn missing(dir: &Path, option: &str) -> String {
+    format!("found no pki/operator.crt for `{}`, expected {option}", dir.display())
+}
+
+/// Where the admin API of the folder's gateway listens.
+fn address(dir: &Path) -> Result<String> {
+    let shown = dir.display();
+    let config = control::load(dir, RevisionId::default()).with_context(|| {
+        format!("find the admin API in `{shown}`; name it with --admin, or see `giaolien check`")
+    })?;
+    let admin = config.gateway.admin;
+    let admin = admin.with_context(|| format!("gateway.yaml in `{shown}` has no `admin`"))?;
+    Ok(local(admin.listen).to_string())
+}
+
+/// The operator's certificate or key where it usually lies.
+fn beside(dir: &Path, extension: &str) -> Option<PathBuf> {
+    let named = |stem: &str| dir.join(format!("{stem}.{extension}"));
+    OPERATORS.iter().map(|stem| named(stem)).find(|path| path.is_file())
+}
+
+fn authority(dir: &Path) -> Option<PathBuf> {
+    let operator = beside(dir, "crt")?;
+    Some(operator.with_file_name("ca.crt")).filter(|path| path.is_file())
+}
+
+async fn ask(door: &Door) -> Result<Result<GetStatusResponse, Unanswered>> {
+    let mut client = match door.open().await? {
+        Ok(client) => client,
+        Err(unreached) => return Ok(Err(unreached)),
+    };
+    let answer = client.get_status(GetStatusRequest {}).await;
+    Ok(answer.map(tonic::Response::into_inner).map_err(Unanswered::from))
+}
+
+fn text(status: &GetStatusResponse) -> String {
+    let time = Timestamp::from_micros;
+    let mut text = format!(
+        "version {}, up since {}\nrevision {} in force since {}, {}\n",
+        status.version,
+        time(status.started_time_us),
+        status.revision,
+        time(status.in_force_time_us),
+        why(status.origin()),
+    );
+    let memory = bytes(status.memory_bytes);
+    let GetStatusResponse { agreements, policies, calls_in_flight, .. } = status;
+    let reload = match status.reload_mode() {
+        ReloadMode::OnChange => "on SIGHUP and when the folder changes",
+        ReloadMode::Signal | ReloadMode::Unspecified => "on SIGHUP",
+    };
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{agreements} agreements, {policies} policies, {memory} of memory");
+    let _ = writeln!(text, "loads its folder {reload}");
+    let _ = writeln!(text, "{calls_in_flight} calls in flight");
+    if let Some(ledger) = &status.ledger {
+        let (size, root) = (ledger.size, STANDARD.encode(&ledger.root_hash));
+        let _ = writeln!(text, "ledger {}: {size} entries, root hash {root}", ledger.origin);
+        if !ledger.trouble.is_empty() {
+            let _ = writeln!(text, "ledger takes no entries: {}", ledger.trouble);
+        }
+    }
+    match &status.rejected {
+        None => text.push_str("no configuration was rejected since the start\n"),
+        Some(rejected) => tell_rejected(rejected, &mut text),
+    }
+    text
+}
+
+fn tell_rejected(rejected: &Rejected, text: &mut String) {
+    let Rejected { time_us, problems, problems_total, cause, .. } = rejected;
+    let (time, why) = (Timestamp::from_micros(*time_us), why(rejected.origin()));
+    let _ = match cause.is_empty() {
+        true => {
+            let problems = usize::try_from(*problems_total).unwrap_or(usize::MAX);
+            writeln!(text, "last rejected at {time}, {why}: {}", counted(problems, "problem"))
+        }
+        false => writeln!(text, "last rejected at {time}, {why}: {cause}"),
+    };
+    for problem in problems {
+        let _ = writeln!(text, "  {}", shown(problem));
+    }
+}
+
+/// What made the gateway load a configuration.
+fn why(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Unspecified => "for an unknown cause",
+        Origin::Start => "from the start",
+        Origin::Signal => "after SIGHUP",
+        Origin::Change => "after a change of the folder",
+        Origin::Apply => "applied by an operator",
+    }
+}
+
+fn bytes(count: u64) -> String {
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..1_048_576 => format!("{:.1} KiB", count as f64 / 1024.0),
+        _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+    }
+}
+
+fn to_json(status: &GetStatusResponse) -> Value {
+    let time = |micros: u64| Timestamp::from_micros(micros).to_string();
+    let ledger = status.ledger.as_ref().map(|ledger| {
+        json!({
+            "origin": ledger.origin,
+            "entries": ledger.size,
+            "root_hash": STANDARD.encode(&ledger.root_hash),
+            "trouble": (!ledger.trouble.is_empty()).then_some(&ledger.trouble),
+        })
+    });
+    let rejected = status.rejected.as_ref().map(|rejected| {
+        json!({
+            "time": time(rejected.time_us),
+            "origin": name(rejected.origin()),
+            "problems": rejected.problems.iter().map(problem).collect::<Vec<_>>(),
+            "problems_total": rejected.problems_total,
+            "cause": (!rejected.cause.is_empty()).then_some(&rejected.cause),
+        })
+    });
+    json!({
+        "version": status.version,
+        "started": time(status.started_time_us),
+        "revision": status.revision,
+        "in_force": time(status.in_force_time_us),
+        "origin": name(status.origin()),
+        "agreements": status.agreements,
+        "policies": status.policies,
+        "memory_bytes": status.memory_bytes,
+        "reload": match status.reload_mode() {
+            ReloadMode::OnChange => "on_change",
+            ReloadMode::Signal | ReloadMode::Unspecified => "signal",
+        },
+        "calls_in_flight": status.calls_in_flight,
+        "ledger": ledger,
+        "rejected": rejected,
+    })
+}
+
+fn name(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Unspecified => "unknown",
+        Origin::Start => "start",
+        Origin::Signal => "signal",
+        Origin::Change => "change",
+        Origin::Apply => "apply",
+    }
+}
+
+/// A problem as `check --format json` has it.
+fn problem(problem: &Problem) -> Value {
+    let Problem { file, line, column, found, expected, hint } = problem;
+    let hint = (!hint.is_empty()).then_some(hint);
+    json!({
+        "file": file,
+        "line": line,
+        "column": column,
+        "found": found,
+        "expected": expected,
+        "hint": hint,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use wire::generated::admin::get_status_response::Ledger;
+
+    use super::*;
+
+    #[test]
+    fn a_rejected_configuration_is_told_with_its_problems() {
+        let problem = Problem {
+            file: "registry/nodes.yaml".to_owned(),
+            line: 3,
+            column: 7,
+            found: "`G99`".to_owned(),
+            expected: "a registered member".to_owned(),
+            hint: String::new(),
+        };
+        let mut status = GetStatusResponse {
+            version: "0.1.0".to_owned(),
+            started_time_us: 1_795_000_000_000_000,
+            revision: 1_795_000_000,
+            agreements: 12,
+            policies: 2,
+            memory_bytes: 3 << 19,
+            in_force_time_us: 1_795_000_000_000_000,
+            calls_in_flight: 3,
+            ledger: Some(Ledger {
+                origin: "ledger.test".to_owned(),
+                size: 40,
+                root_hash: vec![0; 3],
+                trouble: "no space left".to_owned(),
+            }),
+            ..GetStatusResponse::default()
+        };
+        status.set_origin(Origin::Start);
+        let rejected = Rejected {
+            time_us: 1_795_000_060_000_000,
+            origin: Origin::Change.into(),
+            problems: vec![problem],
+            problems_total: 1,
+            cause: String::new(),
+        };
+        status.rejected = Some(rejected);
+        expect![[r"
+            version 0.1.0, up since 2026-11-18T11:06:40Z
+            revision 1795000000 in force since 2026-11-18T11:06:40Z, from the start
+            12 agreements, 2 policies, 1.5 MiB of memory
+            loads its folder on SIGHUP
+            3 calls in flight
+            ledger ledger.test: 40 entries, root hash AAAA
+            ledger takes no entries: no space left
+            last rejected at 2026-11-18T11:07:40Z, after a change of the folder: 1 problem
+              registry/nodes.yaml:3:7: found `G99`, expected a registered member
+        "]]
+        .assert_eq(&text(&status));
+        let json = to_json(&status);
+        assert_eq!(json["rejected"]["problems"][0]["line"], 3);
+        assert_eq!((&json["reload"], &json["origin"]), (&"signal".into(), &"start".into()));
+    }
+}
