@@ -196,7 +196,7 @@ impl Writer<'_, '_, '_> {
     }
 
     fn extension_test(&mut self, depth: usize) -> Expression {
-        if self.choices.permille(self.words.odd / 4) {
+        if !self.words.strict && self.choices.permille(20) {
             return self.wrong_count(depth);
         }
         let ip = Kind::Extension(Extension::Ip);

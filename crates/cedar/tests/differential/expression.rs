@@ -153,7 +153,8 @@ impl<'w, 'c, 'b> Writer<'w, 'c, 'b> {
             Kind::Entity(at) => tight(self.uid(*at)),
             Kind::Set(inner) => {
                 let low = usize::from(self.words.strict);
-                let count = self.choices.between(low, 4);
+                let high = if self.choices.percent(4) { 40 } else { 4 };
+                let count = self.choices.between(low, high);
                 let items: Vec<String> = (0..count).map(|_| self.constant(inner).text).collect();
                 tight(format!("[{}]", items.join(", ")))
             }
@@ -233,7 +234,7 @@ impl<'w, 'c, 'b> Writer<'w, 'c, 'b> {
 
     /// Rarely an argument too many.
     pub(crate) fn surplus(&mut self) -> &'static str {
-        if self.choices.permille(self.words.odd / 8) { "1" } else { "" }
+        if !self.words.strict && self.choices.permille(6) { "1" } else { "" }
     }
 
     fn extension(&mut self, ext: Extension, depth: usize) -> Expression {

@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use super::data::{self, Name};
-use super::expression::{Expression, Writer};
+use super::expression::{self, Expression, Writer};
 use super::paths::{Path, Situation};
 use super::vocabulary::{ACTION, Vocabulary};
 
@@ -165,10 +165,25 @@ impl Writer<'_, '_, '_> {
                 Shape::Narrow => self.condition(depth.min(1)),
                 _ => self.condition(depth),
             };
+            let condition =
+                if self.choices.permille(3) { self.buried(condition) } else { condition };
             let word = if self.choices.percent(75) { "when" } else { "unless" };
             clauses.push(format!(" {word} {{ {} }}", condition.text));
         }
         clauses
+    }
+
+    /// The same under so many levels that an engine that recurses may want to leave it to others.
+    fn buried(&mut self, mut inner: Expression) -> Expression {
+        for _ in 0..self.choices.between(20, 110) {
+            let text = inner.text;
+            inner = match self.choices.below(3) {
+                0 => expression::loose(format!("!!({text})")),
+                1 => expression::loose(format!("if true then {text} else false")),
+                _ => expression::tight(format!("{{a: {text}}}.a")),
+            };
+        }
+        inner
     }
 
     /// A comparison, and perhaps more.
@@ -178,11 +193,11 @@ impl Writer<'_, '_, '_> {
             0 => first,
             1 => {
                 let rest = self.condition(depth.saturating_sub(1)).operand();
-                super::expression::loose(format!("{} && {rest}", first.operand()))
+                expression::loose(format!("{} && {rest}", first.operand()))
             }
             _ => {
                 let rest = self.condition(depth.saturating_sub(1)).operand();
-                super::expression::loose(format!("{} || {rest}", first.operand()))
+                expression::loose(format!("{} || {rest}", first.operand()))
             }
         }
     }

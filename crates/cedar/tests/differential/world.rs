@@ -185,6 +185,7 @@ fn ask(
         to.and_then(|aim| aim.resource.as_ref()),
     );
     let name = if choices.percent(2) { "no such action" } else { action.id.as_str() };
-    let action = Name { kind: words.types[ACTION].name.clone(), id: name.to_owned() };
+    let kind = words.types[if choices.percent(1) { 1 } else { ACTION }].name.clone();
+    let action = Name { kind, id: name.to_owned() };
     Ask { principal, action, resource, context }
 }
