@@ -6,6 +6,8 @@
 //!
 //! The arguments are how many agreements there are, and in how many files.
 
+#![allow(clippy::print_stdout, reason = "figures are what this prints")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
