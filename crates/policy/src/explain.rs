@@ -67,6 +67,8 @@ pub enum WhatIf {
     NoAgreementNamed,
     /// Stating a dossier.
     Dossier,
+    /// Stating a procedure.
+    Procedure,
     /// Asking for no particular fields.
     NoFields,
     /// A token of this level of assurance.
@@ -179,6 +181,10 @@ impl Snapshot {
         if terms.dossier.is_none() {
             let changed = Terms { dossier: Some("000".into()), ..terms.clone() };
             try_terms(changed, WhatIf::Dossier);
+        }
+        if terms.procedure.is_none() {
+            let changed = Terms { procedure: Some("000".into()), ..terms.clone() };
+            try_terms(changed, WhatIf::Procedure);
         }
         if !terms.fields.is_empty() {
             let changed = Terms { fields: Box::default(), ..terms.clone() };

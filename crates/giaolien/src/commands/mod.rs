@@ -5,6 +5,7 @@ mod apply;
 mod audit;
 mod authorize;
 mod check;
+mod explain;
 mod load;
 mod receipt;
 mod run;
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Sandbox(sandbox::Sandbox),
     Run(run::Run),
     Check(check::Check),
+    Explain(Box<explain::Explain>),
     Apply(apply::Apply),
     Status(status::Status),
     Authorize(authorize::Authorize),
@@ -42,6 +44,7 @@ impl Command {
             Self::Sandbox(command) => command.run(),
             Self::Run(command) => command.run(),
             Self::Check(command) => command.run(),
+            Self::Explain(command) => command.run(),
             Self::Apply(command) => command.run(),
             Self::Status(command) => command.run(),
             Self::Authorize(command) => command.run(),
