@@ -1,0 +1,147 @@
+//! A call as the ledger has it, and whether the configuration has changed since.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use model::{AgreementId, Entry, ExchangeId, Finished, Reason, RevisionId, Timestamp};
+
+use super::finding::Finding;
+use crate::progress::Progress;
+
+/// A call in the ledger.
+pub(super) struct Recorded {
+    pub(super) exchange: ExchangeId,
+    /// Where its first entry stands.
+    pub(super) index: u64,
+    /// Its first entry: an admission or a refusal.
+    pub(super) entry: Entry,
+    /// Its end, if it was admitted and has ended.
+    pub(super) finished: Option<Finished>,
+}
+
+/// A file of the configuration that is newer than a revision.
+#[derive(Debug)]
+pub(super) struct Changed {
+    pub(super) file: PathBuf,
+    pub(super) time: Timestamp,
+}
+
+impl Recorded {
+    /// Finds a call.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the ledger cannot be read or has no such call.
+    pub(super) fn find(ledger: &Path, exchange: ExchangeId) -> Result<Self> {
+        let mut progress = Progress::new("searching");
+        let total = entries_about(ledger);
+        let mut found: Option<Self> = None;
+        for item in audit::entries(ledger, 0)? {
+            let (index, bytes) = item?;
+            progress.at(index.min(total), total);
+            let entry = wire::evidence::decode_entry(&bytes)
+                .with_context(|| format!("entry {index} of the ledger"))?;
+            match entry {
+                Entry::Admitted(ref call) if call.exchange == exchange => {
+                    found = Some(Self { exchange, index, entry, finished: None });
+                }
+                Entry::Refused(ref call) if call.exchange == exchange => {
+                    return Ok(Self { exchange, index, entry, finished: None });
+                }
+                Entry::Finished(call) if call.exchange == exchange => {
+                    if let Some(found) = found {
+                        return Ok(Self { finished: Some(call), ..found });
+                    }
+                }
+                Entry::Opened(_) | Entry::Admitted(_) | Entry::Refused(_) | Entry::Finished(_) => {}
+            }
+        }
+        match found {
+            Some(found) => Ok(found),
+            None => bail!("no call `{exchange}` in the ledger `{}`", ledger.display()),
+        }
+    }
+
+    pub(super) fn is_admitted(&self) -> bool {
+        matches!(self.entry, Entry::Admitted(_))
+    }
+
+    /// The revision that decided.
+    pub(super) fn revision(&self) -> RevisionId {
+        match &self.entry {
+            Entry::Admitted(call) => call.revision,
+            Entry::Refused(call) => call.revision,
+            Entry::Opened(_) | Entry::Finished(_) => RevisionId::default(),
+        }
+    }
+
+    /// The agreement that governed the call or its refusal.
+    pub(super) fn agreement(&self) -> Option<&AgreementId> {
+        match &self.entry {
+            Entry::Admitted(call) => Some(&call.agreement),
+            Entry::Refused(call) => call.agreement.as_ref(),
+            Entry::Opened(_) | Entry::Finished(_) => None,
+        }
+    }
+
+    /// Why it was refused, if it was.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        match &self.entry {
+            Entry::Refused(call) => Some(call.reason),
+            Entry::Opened(_) | Entry::Admitted(_) | Entry::Finished(_) => None,
+        }
+    }
+
+    /// Whether the call is decided now as it was then.
+    pub(super) fn agrees(&self, finding: &Finding<'_>) -> bool {
+        match (finding.decided(), self.reason()) {
+            (Ok(decision), None) => Some(decision.agreement.id()) == self.agreement(),
+            (Err(refusal), Some(reason)) => {
+                refusal.reason() == reason && refusal.agreement() == self.agreement()
+            }
+            (Ok(_), Some(_)) | (Err(_), None) => false,
+        }
+    }
+}
+
+/// How many entries the checkpoint covers: what the second line of a signed note says.
+fn entries_about(ledger: &Path) -> u64 {
+    let note = fs::read_to_string(ledger.join("checkpoint")).unwrap_or_default();
+    note.lines().nth(1).and_then(|size| size.parse().ok()).unwrap_or_default()
+}
+
+/// The file of the folder that changed last, if it did after the revision was loaded: a
+/// revision's number is the second it was loaded in.
+pub(super) fn changed_since(dir: &Path, revision: RevisionId) -> Result<Option<Changed>> {
+    let loaded = Timestamp::from_secs(revision.0.saturating_add(1));
+    let mut newest: Option<Changed> = None;
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let read = || format!("read folder `{}`", folder.display());
+        for entry in fs::read_dir(&folder).with_context(read)? {
+            let entry = entry.with_context(read)?;
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let path = entry.path();
+            let metadata = fs::metadata(&path).with_context(read)?;
+            if metadata.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let time = metadata.modified().map(timestamp).unwrap_or_default();
+            if time > newest.as_ref().map_or(loaded, |newest| newest.time) {
+                let file = path.strip_prefix(dir).unwrap_or(&path).to_owned();
+                newest = Some(Changed { file, time });
+            }
+        }
+    }
+    Ok(newest)
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
