@@ -1,7 +1,7 @@
 //! Which revision is in force, and how the next one comes: by a signal, by a change of the
 //! folder, or applied through the admin API.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{Clock, RevisionId, Timestamp};
@@ -142,6 +142,12 @@ impl Revisions {
     /// The snapshot in force.
     pub fn current(&self) -> Arc<Snapshot> {
         (self.plane.current)()
+    }
+
+    /// The files outside the parts of the folder that configuration reads: what to look at for
+    /// changes beside the folder. Waits while files are being read.
+    pub fn named_files(&self) -> Vec<PathBuf> {
+        lock(&self.loader).named_files()
     }
 
     /// Loads the folder, and puts it in force if it is good. Reads files: not for a thread that
