@@ -424,7 +424,7 @@ fn shard_of(hash: u64, shards: usize) -> usize {
 /// Maps the range of `u64` onto the numbers below `length`.
 fn scale(hash: u64, length: usize) -> usize {
     let length = u64::try_from(length).unwrap_or(u64::MAX);
-    let scaled = u128::from(hash) * u128::from(length) >> 64;
+    let scaled = (u128::from(hash) * u128::from(length)) >> 64;
     usize::try_from(scaled).unwrap_or_default()
 }
 

@@ -24,6 +24,10 @@ const HINTED_PROBLEMS_MAX: usize = 100;
 
 /// What happens to an agreement from one revision to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once for each change, and mostly the large one"
+)]
 pub enum Change {
     /// It is added, or takes the place of the one with its id.
     Put(Agreement),
