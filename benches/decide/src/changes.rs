@@ -1,0 +1,134 @@
+//! Building and changing a snapshot.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use arc_swap::ArcSwap;
+use model::{MethodPath, RevisionId};
+use policy::source::{Agreement, State};
+use policy::{Change, Snapshot, Workspace};
+use serde_json::{Value, json};
+
+use crate::country;
+use crate::inputs::{Circumstances, Inputs};
+use crate::machine::resident_bytes;
+use crate::timing::per_mille;
+
+/// How long nothing is changed between two changes.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Builds a snapshot and tells what it took; in a process of its own, or what other measurements
+/// left behind would count.
+pub fn build(agreements: usize, seed: u64) -> Result<Value> {
+    let before = resident_bytes();
+    // Ids live on in the snapshot. The rest is made by a thread of its own, so that the
+    // allocator gives back what it held when it is dropped.
+    let ids = country::ids(agreements);
+    let maker = thread::spawn(move || country::make(ids, seed).source);
+    let source = maker.join().map_err(|_| anyhow!("country"))?;
+    let begun = Instant::now();
+    let snapshot = compile(source)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let resident = resident_bytes() - before;
+    Ok(json!({
+        "seconds": seconds,
+        "resident": resident / agreements as f64,
+        "accounted": snapshot.memory_bytes() as f64 / agreements as f64,
+    }))
+}
+
+pub fn compile(source: policy::Source) -> Result<Snapshot> {
+    Snapshot::compile(source).map_err(|problems| {
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        anyhow!("{} problems, the first: {first}", problems.len())
+    })
+}
+
+/// Microseconds from a change to its snapshot being live, sorted; and what decisions on another
+/// thread took meanwhile and before, in nanoseconds, sorted.
+pub struct Changed {
+    pub changes_us: Vec<f64>,
+    pub during_ns: Vec<u32>,
+    pub before_ns: Vec<u32>,
+}
+
+/// Changes some agreements, one after the other, while another thread decides.
+pub fn change(snapshot: Snapshot, inputs: &Inputs, agreements: &[Agreement]) -> Result<Changed> {
+    let live = ArcSwap::from_pointee(snapshot);
+    let still = PAUSE * u32::try_from(agreements.len())?;
+    let before_ns = beside(&live, inputs, || thread::sleep(still))?.1;
+    let (changes_us, during_ns) = beside(&live, inputs, || {
+        agreements
+            .iter()
+            .zip(2..)
+            .map(|(agreement, number)| {
+                thread::sleep(PAUSE);
+                let mut changed = agreement.clone();
+                changed.state = match changed.state {
+                    State::Active => State::Suspended,
+                    _ => State::Active,
+                };
+                let begun = Instant::now();
+                let next = live.load().amend(RevisionId(number), vec![Change::Put(changed)]);
+                let next = next.map_err(|problems| anyhow!("{problems:?}"))?;
+                live.store(next.into());
+                Ok(begun.elapsed().as_secs_f64() * 1e6)
+            })
+            .collect::<Result<Vec<f64>>>()
+    })?;
+    let mut changes_us = changes_us?;
+    changes_us.sort_by(f64::total_cmp);
+    Ok(Changed { changes_us, during_ns, before_ns })
+}
+
+/// Does something while another thread decides; what its decisions took, sorted.
+fn beside<T>(
+    live: &ArcSwap<Snapshot>,
+    inputs: &Inputs,
+    work: impl FnOnce() -> T,
+) -> Result<(T, Vec<u32>)> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let decider = scope.spawn(|| {
+            let circumstances = Circumstances::new();
+            let mut workspace = Workspace::default();
+            // Written beforehand, so that no page is missing later.
+            let mut times = vec![1_u32; 1 << 25];
+            let mut decisions = 0;
+            for input in (0..).map(|n| inputs.at(n % inputs.len())) {
+                let Some(time) = times.get_mut(decisions) else { break };
+                let begun = Instant::now();
+                let snapshot = live.load();
+                let caller = snapshot.system(input.system);
+                let route = MethodPath::parse(input.path).map(|path| snapshot.route(path));
+                if let (Some(caller), Some(Ok(route))) = (caller, &route) {
+                    let context = input.context(&circumstances);
+                    let decided = snapshot.decide(&caller, route, &context, &mut workspace);
+                    black_box(decided.is_ok());
+                }
+                drop(snapshot);
+                *time = u32::try_from(begun.elapsed().as_nanos()).unwrap_or(u32::MAX);
+                decisions += 1;
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+            times.truncate(decisions);
+            times.sort_unstable();
+            times
+        });
+        let done = work();
+        stop.store(true, Ordering::Relaxed);
+        let times = decider.join().map_err(|_| anyhow!("decider"))?;
+        times.first().context("no decisions")?;
+        Ok((done, times))
+    })
+}
+
+/// The longest, and what 999 of a thousand are below.
+pub fn tail(sorted: &[u32]) -> (f64, f64) {
+    (per_mille(sorted, 1000), per_mille(sorted, 999))
+}
