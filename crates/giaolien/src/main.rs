@@ -12,6 +12,9 @@ use clap::Parser;
 
 use commands::Command;
 
+/// Commands that end with 2 for an answer: bad arguments must not look like one.
+const DECIDING: [&str; 4] = ["authorize", "explain", "apply", "status"];
+
 /// A gateway through which government agencies exchange data: every exchange allowed by an
 /// agreement, every exchange evidence.
 #[derive(Debug, Parser)]
@@ -22,12 +25,27 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    let Cli { command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
     match command.run() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints help, or what is wrong with the arguments.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let decides = std::env::args().nth(1).is_some_and(|command| DECIDING.contains(&&*command));
+    // Nobody reads what cannot be printed.
+    let _ = error.print();
+    match error.use_stderr() {
+        true if decides => ExitCode::FAILURE,
+        true => ExitCode::from(2),
+        false => ExitCode::SUCCESS,
     }
 }

@@ -59,14 +59,14 @@ async fn check_says_what_is_good_and_every_problem() {
         expected.assert_eq(&shown(&world, &all));
     };
     let expected = expect![[r#"
-        good: 3 members, 1 system, 1 node, 1 purpose, 1 agreement
+        good: 0 classes, 3 members, 1 system, 1 node, 1 purpose, 0 zones, 1 agreement, 0 policies, 0 routes
         --
         --
         exits with 0
     "#]];
     check(&[], &expected);
     let expected = expect![[r#"
-        {"counts":{"agreements":1,"members":3,"nodes":1,"purposes":1,"systems":1},"problems":[]}
+        {"problems":[],"counts":{"classes":0,"members":3,"systems":1,"nodes":1,"purposes":1,"zones":0,"agreements":1,"policies":0,"routes":0},"notes":[]}
         --
         --
         exits with 0
@@ -78,7 +78,7 @@ async fn check_says_what_is_good_and_every_problem() {
     world.write("gateway.yaml", gateway.replace("workers: 2", "worker: 2"));
     let expected = expect![[r#"
         agreements/echo.yaml:4:11: found `ecko`, expected a registered node; did you mean `echo`?
-        gateway.yaml:2:1: found unknown key `worker`, expected `listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics` or `limits`; did you mean `workers`?
+        gateway.yaml:2:1: found unknown key `worker`, expected `listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics`, `tokens`, `utc_offset`, `reload` or `limits`; did you mean `workers`?
         --
         2 problems
         --
@@ -86,7 +86,7 @@ async fn check_says_what_is_good_and_every_problem() {
     "#]];
     check(&[], &expected);
     let expected = expect![[r#"
-        {"problems":[{"column":11,"expected":"a registered node","file":"agreements/echo.yaml","found":"`ecko`","hint":"did you mean `echo`?","line":4},{"column":1,"expected":"`listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics` or `limits`","file":"gateway.yaml","found":"unknown key `worker`","hint":"did you mean `workers`?","line":2}]}
+        {"problems":[{"file":"agreements/echo.yaml","line":4,"column":11,"found":"`ecko`","expected":"a registered node","hint":"did you mean `echo`?"},{"file":"gateway.yaml","line":2,"column":1,"found":"unknown key `worker`","expected":"`listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics`, `tokens`, `utc_offset`, `reload` or `limits`","hint":"did you mean `workers`?"}]}
         --
         --
         exits with 1

@@ -105,7 +105,11 @@ pub(super) fn close(ledger: &Log) -> Result<()> {
 }
 
 async fn listen(what: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listen for {what} on {address}"))
+    let listening = TcpListener::bind(address).await;
+    let listener = listening.with_context(|| format!("listen for {what} on {address}"))?;
+    let address = listener.local_addr().context("find the own address")?;
+    tracing::info!(%address, what, "listening");
+    Ok(listener)
 }
 
 async fn serve_admin(

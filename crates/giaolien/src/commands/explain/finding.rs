@@ -1,5 +1,6 @@
 //! How a configuration decides a call, and where the call would go.
 
+use cedar::{Place, PolicyInfo};
 use control::Config;
 use model::{ExchangeId, MethodPath, NodeId, Reason, Refusal};
 use policy::source::{Fields, Node, Share, Zone};
@@ -59,6 +60,12 @@ impl<'a> Finding<'a> {
             }
             Err(refusal) => Err(refusal.clone()),
         }
+    }
+
+    /// Where a policy stands.
+    pub(super) fn place(&self, policy: &'a PolicyInfo) -> Option<&'a Place> {
+        let files = self.config.source.policies.as_deref();
+        policy.place.as_ref().or_else(|| files?.places.get(&policy.id))
     }
 
     pub(super) fn is_allowed(&self) -> bool {

@@ -264,29 +264,32 @@ fn decision(words: &Words, finding: &Finding<'_>) -> Vec<String> {
 }
 
 /// Agreement, policies, what came near, what would change it.
-fn reasons(words: &Words, finding: &Finding<'_>, explanation: &Explanation<'_>, page: &mut Page) {
+fn reasons<'a>(
+    words: &Words,
+    finding: &Finding<'a>,
+    explanation: &Explanation<'a>,
+    page: &mut Page,
+) {
     let Explanation { candidates, determining, erring, changes, .. } = explanation;
-    let governing = explanation.decided.as_ref().ok().map(|decision| decision.agreement);
+    let governing = governing(explanation);
     if let Some(agreement) = governing {
-        page.block(
-            words.say("agreement", "thỏa thuận"),
-            agreement_lines(words, finding, agreement),
-        );
+        let lines = agreement_lines(words, finding, agreement);
+        page.block(words.say("agreement", "thỏa thuận"), lines);
     }
     let (decided, erred) = (words.say("policies", "chính sách"), words.say("erring", "bị lỗi"));
-    page.block(decided, determining.iter().map(|policy| policy_lines(words, policy)));
+    page.block(decided, determining.iter().map(|policy| policy_lines(words, finding, policy)));
     if !erring.is_empty() {
         let told = words.say(
             "passed over, since they end in an error on this call:",
             "bị bỏ qua vì gặp lỗi với lời gọi này:",
         );
-        let policies = erring.iter().map(|policy| policy_lines(words, policy));
+        let policies = erring.iter().map(|policy| policy_lines(words, finding, policy));
         page.block(erred, [told.to_owned()].into_iter().chain(policies));
     }
-    let others =
-        candidates.iter().filter(|it| Some(it.agreement.id()) != governing.map(|g| g.id()));
-    let others: Vec<&Candidate<'_>> = others.collect();
-    let shown = others.iter().take(CANDIDATES_SHOWN).map(|other| candidate(words, other));
+    let governs = |it: &&Candidate<'_>| governing.is_some_and(|g| g.id() == it.agreement.id());
+    let others: Vec<&Candidate<'_>> = candidates.iter().filter(|it| !governs(it)).collect();
+    let shown = others.iter().take(CANDIDATES_SHOWN);
+    let shown = shown.map(|other| candidate(words, other, governing.is_some()));
     let label = words.say("others", "khác");
     page.block(label, shown);
     if others.len() > CANDIDATES_SHOWN {
@@ -295,6 +298,18 @@ fn reasons(words: &Words, finding: &Finding<'_>, explanation: &Explanation<'_>, 
     }
     if let Err(refusal) = finding.decided() {
         page.block(words.say("to change", "cần đổi"), what_if(words, &refusal, changes));
+    }
+}
+
+/// The agreement that the call is made under, or would be if no policy forbade it.
+fn governing<'a>(explanation: &Explanation<'a>) -> Option<&'a Agreement> {
+    match &explanation.decided {
+        Ok(decision) => Some(decision.agreement),
+        Err(refusal) if refusal.reason() == Reason::PolicyForbids => {
+            let mut agreements = explanation.candidates.iter().map(|it| it.agreement);
+            agreements.find(|agreement| Some(agreement.id()) == refusal.agreement())
+        }
+        Err(_) => None,
     }
 }
 
@@ -318,23 +333,24 @@ fn agreement_lines(words: &Words, finding: &Finding<'_>, agreement: &Agreement) 
     lines
 }
 
-fn policy_lines(words: &Words, policy: &PolicyInfo) -> String {
+fn policy_lines<'a>(words: &Words, finding: &Finding<'a>, policy: &'a PolicyInfo) -> String {
     let effect = match policy.effect {
         Says::Permit => words.say("permits", "cho phép"),
         Says::Forbid => words.say("forbids", "cấm"),
     };
-    let place = policy.place.as_ref().map(|place| format!(", {}:{}", place.file, place.line));
+    let place = finding.place(policy).map(|place| format!(", {}:{}", place.file, place.line));
     let place = place.unwrap_or_default();
     format!("`{}` {effect}{place}\n{}", policy.id, indented(&policy.text))
 }
 
-fn candidate(words: &Words, candidate: &Candidate<'_>) -> String {
+fn candidate(words: &Words, candidate: &Candidate<'_>, is_later: bool) -> String {
     let Candidate { agreement, consumer, missing, .. } = candidate;
     let with = words.say("with", "với");
     let missing: Vec<&str> = missing.iter().map(|missing| words.missing(*missing)).collect();
     let missing = match missing.is_empty() {
-        true => words.say("fits too, and comes later", "cũng phù hợp nhưng xếp sau").to_owned(),
-        false => missing.join("; "),
+        true if is_later => words.say("fits too, and comes later", "cũng phù hợp nhưng xếp sau"),
+        true => words.say("fits by itself", "tự nó phù hợp"),
+        false => &missing.join("; "),
     };
     format!("{} {with} {}: {missing}", agreement.id(), words.consumer(consumer))
 }

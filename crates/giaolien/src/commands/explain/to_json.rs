@@ -27,7 +27,7 @@ pub(super) fn told(words: &Words, told: &Told<'_>) -> Value {
     value
 }
 
-fn finding(words: &Words, finding: &Finding<'_>) -> Value {
+fn finding<'a>(words: &Words, finding: &Finding<'a>) -> Value {
     let Finding { asked, caller, zone, routed, config } = finding;
     let terms = &asked.terms;
     let mut value = json!({
@@ -52,7 +52,8 @@ fn finding(words: &Words, finding: &Finding<'_>) -> Value {
         let governing = explanation.decided.as_ref().ok();
         let text =
             governing.and_then(|it| config.snapshot.agreement_text(it.agreement.id().as_str()));
-        let policies = |policies: &[&PolicyInfo]| policies.iter().map(|it| policy(it)).collect();
+        let policies =
+            |policies: &[&'a PolicyInfo]| policies.iter().map(|it| policy(finding, it)).collect();
         let candidates: Vec<Value> = explanation.candidates.iter().map(candidate).collect();
         let changes: Vec<Value> = explanation.changes.iter().map(|it| change(words, it)).collect();
         object.insert("route".to_owned(), route(routed));
@@ -110,15 +111,16 @@ fn route(routed: &Routed<'_>) -> Value {
     })
 }
 
-fn policy(policy: &PolicyInfo) -> Value {
+fn policy<'a>(finding: &Finding<'a>, policy: &'a PolicyInfo) -> Value {
+    let place = finding.place(policy);
     json!({
         "id": policy.id,
         "effect": match policy.effect {
             Effect::Permit => "permit",
             Effect::Forbid => "forbid",
         },
-        "file": policy.place.as_ref().map(|place| &place.file),
-        "line": policy.place.as_ref().map(|place| place.line),
+        "file": place.map(|place| &place.file),
+        "line": place.map(|place| place.line),
         "text": *policy.text,
     })
 }

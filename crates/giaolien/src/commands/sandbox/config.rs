@@ -9,13 +9,15 @@ use nodes::NodeKind;
 use super::folder::{self, Folder};
 use super::ports::Ports;
 
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 10] = [
     ("gateway.yaml", include_str!("config/gateway.yaml")),
     ("routes.yaml", include_str!("config/routes.yaml")),
     ("registry/members.yaml", include_str!("config/registry/members.yaml")),
     ("registry/systems.yaml", include_str!("config/registry/systems.yaml")),
     ("registry/nodes.yaml", include_str!("config/registry/nodes.yaml")),
     ("registry/purposes.yaml", include_str!("config/registry/purposes.yaml")),
+    ("registry/zones.yaml", include_str!("config/registry/zones.yaml")),
+    ("policies/guard-rails.cedar", include_str!("config/policies/guard-rails.cedar")),
     ("agreements/ha-noi.yaml", include_str!("config/agreements/ha-noi.yaml")),
     ("agreements/central.yaml", include_str!("config/agreements/central.yaml")),
 ];

@@ -183,6 +183,16 @@ impl Printer {
                     quoted(&folder.ledger_key())
                 )),
             ),
+            (
+                "why a look-up without a dossier is refused, and what would change it",
+                own(&format!(
+                    "explain --config {config} --system {} --method /{}/LookUpPerson --purpose {}",
+                    calls::VERIFY_PERSON.system,
+                    nodes::NodeKind::Population.service(),
+                    calls::VERIFY_PERSON.purpose
+                )),
+            ),
+            ("how the gateway stands", own(&format!("status --config {config}"))),
             ("a receipt, checked offline", own(&format!("receipt verify {}", quoted(&receipt)))),
             (
                 "the configuration; after a change, the second line puts it in force",

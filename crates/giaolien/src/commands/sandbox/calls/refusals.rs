@@ -33,6 +33,12 @@ const OTHER_PURPOSE: Call = Call {
     expected: Expected::Refusal(Reason::PurposeNotCovered),
     ..LOOK_UP
 };
+const WITHOUT_DOSSIER: Call = Call {
+    name: "forbidden by a policy",
+    dossier: None,
+    expected: Expected::Refusal(Reason::PolicyForbids),
+    ..LOOK_UP
+};
 const STRANGER: Call = Call {
     name: "a certificate that is not registered",
     system: UNREGISTERED,
@@ -60,6 +66,7 @@ pub(super) async fn all(consumers: &mut Consumers<'_>, cast: &Cast) -> Result<()
         PopulationServiceClient::new(channel).look_up_person(request).await
     };
     consumers.call(OTHER_PURPOSE, look_up_person(cast), look_up, answered).await?;
+    consumers.call(WITHOUT_DOSSIER, look_up_person(cast), look_up, answered).await?;
     let verify =
         async |channel, request| PopulationServiceClient::new(channel).verify_person(request).await;
     consumers.call(STRANGER, verify_person(cast), verify, answered).await?;
