@@ -3,10 +3,8 @@
 use std::str::FromStr;
 
 use cedar::text::{self, File};
-use cedar::{Datum, Entity, Uid};
 use cedar_policy::{Context, EntityUid, Request};
-use policy::source::Attributes;
-use policy::{Source, Subject};
+use policy::{Source, entities};
 use serde_json::{Value, json};
 
 use crate::draft::Draft;
@@ -128,57 +126,6 @@ fn most() -> Value {
         context.extend(more);
     }
     context
-}
-
-/// The objects of the registry as policies see them, each with its attributes.
-fn entities(source: &Source) -> Vec<(Subject, Entity)> {
-    let mut entities = Vec::new();
-    for member in &source.members {
-        let above = member.parent.iter().map(|id| Uid::new("Member", id.as_str()));
-        let classes = member.classes.iter().map(|id| Uid::new("Class", id.as_str()));
-        let made = entity(Uid::new("Member", member.id.as_str()), &member.attributes);
-        let made = Entity { parents: above.chain(classes).collect(), ..made };
-        entities.push((Subject::Member(member.id.to_string()), made));
-    }
-    for system in &source.systems {
-        let member = Uid::new("Member", system.member.as_str());
-        let made = entity(Uid::new("System", system.id.as_str()), &system.attributes);
-        let made = within(given(made, "member", &member), &member);
-        entities.push((Subject::System(system.id.to_string()), made));
-    }
-    for node in &source.nodes {
-        let subject = Subject::Node(node.id.to_string());
-        let uid = Uid::new("Node", node.id.as_str());
-        let provider = Uid::new("Member", node.provider.as_str());
-        let made = given(entity(uid.clone(), &node.attributes), "provider", &provider);
-        entities.push((subject.clone(), made));
-        for service in &node.services {
-            let offered = Uid::new("Service", service.name.as_str());
-            let made = within(entity(offered.clone(), &service.attributes), &uid);
-            entities.push((subject.clone(), made));
-            for method in &service.methods {
-                let path = format!("/{}/{}", service.name, method.name);
-                let made = entity(Uid::new("Method", path), &method.attributes);
-                let made = within(given(made, "node", &uid), &offered);
-                entities.push((subject.clone(), made));
-            }
-        }
-    }
-    entities
-}
-
-fn entity(uid: Uid, attributes: &Attributes) -> Entity {
-    Entity { attributes: attributes.clone(), ..Entity::new(uid) }
-}
-
-fn given(mut entity: Entity, name: &str, other: &Uid) -> Entity {
-    entity.attributes.insert(name.into(), Datum::Entity(other.clone()));
-    entity
-}
-
-fn within(mut entity: Entity, other: &Uid) -> Entity {
-    entity.parents.push(other.clone());
-    entity
 }
 
 #[cfg(test)]

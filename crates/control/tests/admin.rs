@@ -377,6 +377,14 @@ async fn one_apply_at_a_time_and_none_without_its_end() {
     }
     assert_eq!(files(world.folder.path()), before);
     assert_eq!(world.revisions.current().revision(), RevisionId(7));
-    assert!(apply(&world, false, &[("registry/members.yaml", MORE)]).await.applied);
+    // The turn is given back only after the staged files are gone.
+    let applied = loop {
+        let parts = [vec![begin(false)], file("registry/members.yaml", MORE)].concat();
+        match send(&mut client, parts).await {
+            Err(status) if status.code() == Code::Aborted => tokio::task::yield_now().await,
+            ended => break ended.unwrap(),
+        }
+    };
+    assert!(applied.applied);
     drop(sender);
 }

@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use model::{AgreementId, RevisionId};
 
+use crate::entities::{GIVEN, entities};
 use crate::names::Names;
 use crate::problem::{Problem, Subject};
 use crate::registry::{Ix, Registry};
 use crate::snapshot::Snapshot;
-use crate::source::{Agreement, Source};
+use crate::source::{Agreement, Attributes, Source};
 
 pub use nearest::nearest;
 
@@ -44,6 +45,7 @@ impl Snapshot {
     pub fn compile(source: Source) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::default();
         let mut registry = Registry::default();
+        let guarded = source.policies.as_ref().map(|files| (files.clone(), entities(&source)));
         registry::classes(&mut registry, &mut problems, source.classes);
         registry::members(&mut registry, &mut problems, source.members);
         registry::systems(&mut registry, &mut problems, source.systems);
@@ -51,8 +53,10 @@ impl Snapshot {
         registry::zones(&mut registry, &mut problems, source.zones);
         nodes::compile(&mut registry, &mut problems, source.nodes);
         routes::compile(&mut registry, &mut problems, &source.routes);
-        let policies = source.policies.as_deref();
-        let guards = guards::compile(&registry, &mut problems, policies, source.utc_offset_minutes);
+        let offset = source.utc_offset_minutes;
+        let guards = guarded.and_then(|(files, entities)| {
+            guards::compile(&registry, &mut problems, &files, entities, offset)
+        });
         let agreements = agreements::compile(&registry, &mut problems, source.agreements);
         match (problems.found.is_empty(), agreements) {
             (true, Some(agreements)) => Ok(Self {
@@ -65,11 +69,6 @@ impl Snapshot {
             }),
             _ => Err(problems.found),
         }
-    }
-
-    /// The registry as Cedar sees it, for holding it against a schema.
-    pub fn entities(&self) -> Vec<cedar::Entity> {
-        guards::entities(&self.registry, &mut Problems::default())
     }
 
     /// The next revision, which differs in some agreements alone and shares all else with this
@@ -156,5 +155,13 @@ fn enroll(problems: &mut Problems, names: &mut Names, subject: &Subject, id: &st
     if !names.push(id) {
         let expected = format!("one {} with this id", subject.kind());
         problems.add(subject, "id", "a second one", &expected);
+    }
+}
+
+/// Reports attributes that the registry gives an object itself.
+fn attributes(problems: &mut Problems, subject: &Subject, attributes: &Attributes) {
+    for name in attributes.keys().filter(|name| GIVEN.contains(&&***name)) {
+        let found = format!("`{name}`, which the registry gives itself");
+        problems.add(subject, "attributes", found, "another name");
     }
 }

@@ -1,6 +1,6 @@
 //! Compiles nodes, their services and methods.
 
-use crate::compile::{Problems, enroll, resolve};
+use crate::compile::{Problems, attributes, enroll, resolve};
 use crate::problem::Subject;
 use crate::registry::{Ix, MethodRow, Registry, ServiceRow, count};
 use crate::routes::Rules;
@@ -12,6 +12,13 @@ pub(super) fn compile(registry: &mut Registry, problems: &mut Problems, nodes: V
         enroll(problems, &mut registry.names.nodes, &subject, node.id.as_str());
         let (members, provider) = (&registry.names.members, node.provider.as_str());
         resolve(problems, members, &subject, "provider", provider, "member");
+        let offered = node.services.iter().flat_map(|service| {
+            let methods = service.methods.iter().map(|method| &method.attributes);
+            std::iter::once(&service.attributes).chain(methods)
+        });
+        for stated in std::iter::once(&node.attributes).chain(offered) {
+            attributes(problems, &subject, stated);
+        }
         if node.endpoints.is_empty() {
             problems.add(&subject, "endpoints", "none", "at least one `host:port`");
         }

@@ -1,6 +1,6 @@
 //! Compiles classes, members, systems, purposes and zones.
 
-use crate::compile::{Problems, enroll, resolve};
+use crate::compile::{Problems, attributes, enroll, resolve};
 use crate::problem::Subject;
 use crate::registry::{Ix, MemberRow, Registry, count, row};
 use crate::source::{Class, Member, Network, Purpose, System, Zone};
@@ -20,6 +20,7 @@ pub(super) fn members(registry: &mut Registry, problems: &mut Problems, members:
     }
     for member in members {
         let subject = Subject::Member(member.id.to_string());
+        attributes(problems, &subject, &member.attributes);
         let names = &registry.names;
         let parent = member.parent.as_ref().and_then(|id| {
             resolve(problems, &names.members, &subject, "parent", id.as_str(), "member")
@@ -58,6 +59,7 @@ pub(super) fn systems(registry: &mut Registry, problems: &mut Problems, systems:
     let mut owners = Vec::with_capacity(systems.len());
     for (system, ix) in systems.into_iter().zip(0..) {
         let subject = Subject::System(system.id.to_string());
+        attributes(problems, &subject, &system.attributes);
         enroll(problems, &mut registry.names.systems, &subject, system.id.as_str());
         for (digest, n) in system.certificates.iter().zip(0..) {
             if registry.names.certificates.insert(*digest, ix).is_some() {
