@@ -1173,11 +1173,11 @@ fn policies_are_read_and_validated() {
     check(
         &[(
             "policies/a.cedar",
-            "forbid (principal in Membr::\"x\", action == Action::\"delete\", resource);",
+            "forbid (principal in Membr::\"x\", action == Action::\"updates\", resource);",
         )],
         expect![[r#"
             policies/a.cedar:1:22: found a policy against the schema (unrecognized entity type `Membr`), expected what the schema declares; did you mean `Member`?
-            policies/a.cedar:1:44: found a policy against the schema (unrecognized action `Action::"delete"`), expected what the schema declares; did you mean `Action::"update"`?
+            policies/a.cedar:1:44: found a policy against the schema (unrecognized action `Action::"updates"`), expected what the schema declares; did you mean `Action::"update"`?
         "#]],
     );
     check(

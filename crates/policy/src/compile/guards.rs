@@ -1,13 +1,12 @@
 //! Compiles the Cedar policies, with the registry as their entities.
 
 use cedar::text::Files;
-use cedar::{Datum, Effect, Engine, Entity, EntityRef, Uid};
+use cedar::{Effect, Engine, Entity, EntityRef, Uid};
 
 use crate::compile::Problems;
 use crate::guards::{Guards, Keys};
 use crate::problem::Subject;
 use crate::registry::Registry;
-use crate::source::Attributes;
 
 /// Compiles the policies; `None` after reporting why not.
 pub(super) fn compile(
