@@ -6,14 +6,14 @@ use std::sync::Arc;
 use cedar_policy::pst;
 use cedar_policy::{Entities, Policy, PolicySet};
 
-use crate::eval::{Run, Scratch};
+use crate::eval::{Glances, Run, Scratch};
 use crate::index::{Entry, Filed, Index, Leaf, build};
 use crate::lower::{Lowering, Slots};
 use crate::names::{Names, Naming, number};
 use crate::program::{Program, Scope, Span, Test, Truth};
 use crate::reference::{Reference, entities_of};
 use crate::store::{Stored, keep};
-use crate::value::{Held, Record, RecordForm};
+use crate::value::Held;
 use crate::{ConvertError, Entity, EntityRef, Key, Request};
 
 /// How many policies an engine may have.
@@ -132,7 +132,7 @@ impl Engine {
             naming.key(key);
         }
         let store = keep(&entities, &mut naming)?;
-        let mut lowering = Lowering { naming, program: Program::default() };
+        let mut lowering = Lowering::new(naming);
         let mut sorted: Vec<&Policy> = policies.policies().collect();
         sorted.sort_by(|a, b| a.id().cmp(b.id()));
         let mut infos = Vec::with_capacity(sorted.len());
@@ -148,13 +148,13 @@ impl Engine {
                     left.push(policy.clone());
                     uncompiled.push((PolicyIx(ix), reason.into()));
                     let tests = lowering.place_tests(vec![test]);
-                    (Reference::scope(policy, &mut lowering.naming), tests)
+                    (Reference::scope(policy, lowering.naming()), tests)
                 }
             };
             filed.push(Filed { policy: ix, permits: info.effect == Effect::Permit, scope, tests });
             infos.push(info);
         }
-        let Lowering { program, .. } = lowering;
+        let program = lowering.finish();
         let index = build(&filed, &program, &store, &names.uids, names.kinds.len());
         let reference = if left.is_empty() { None } else { Some(Reference::new(left, &entities)?) };
         Ok(Engine { names, store, program, index, policies: infos, uncompiled, reference })
@@ -191,13 +191,13 @@ impl Engine {
     /// that determined it and those that erred. Allocates nothing once the workspace is warm,
     /// unless one of the [`Engine::uncompiled`] policies has to be asked.
     pub fn decide(&self, request: &Request<'_>, workspace: &mut Workspace) -> Decision {
-        let Workspace { places, permits, forbids, erring, scratch, denied } = workspace;
+        let Workspace { glances, permits, forbids, erring, scratch, .. } = workspace;
         permits.clear();
         forbids.clear();
         erring.clear();
-        self.mark(request.context, places, true);
+        glances.begin(self, request.context);
         let scratch = std::mem::take(scratch);
-        let mut run = Run { engine: self, request: *request, places, scratch };
+        let mut run = Run { engine: self, request: *request, glances, scratch };
         let mut file = |entry: &Entry, truth| {
             let list = match truth {
                 Truth::True if entry.permits => &mut *permits,
@@ -212,7 +212,7 @@ impl Engine {
             self.visit(leaf, &mut run, &mut file);
         });
         workspace.scratch = run.scratch.renewed();
-        self.mark(request.context, &mut workspace.places, false);
+        workspace.glances.end(request.context);
         for list in [&mut workspace.permits, &mut workspace.forbids, &mut workspace.erring] {
             if list.len() > 1 {
                 list.sort_unstable();
@@ -220,7 +220,7 @@ impl Engine {
                 list.dedup();
             }
         }
-        *denied = !workspace.forbids.is_empty();
+        workspace.denied = !workspace.forbids.is_empty();
         match workspace.permits.is_empty() || workspace.denied {
             true => Decision::Deny,
             false => Decision::Allow,
@@ -235,41 +235,20 @@ impl Engine {
             }
         }
         for wide in self.index.wides(leaf) {
-            match run.load(wide.path) {
-                Some(value) => {
-                    for entry in self.index.under(wide, value, &self.program) {
-                        if entry.fits(principal, resource) {
-                            file(entry, run.all(entry.tests));
-                        }
+            let glance = run.glance(wide.slot);
+            if !glance.is_absent() {
+                for entry in self.index.under(wide, &glance) {
+                    if entry.fits(principal, resource) {
+                        file(entry, run.all(entry.tests));
                     }
                 }
-                None if wide.guarded => {}
-                None => {
-                    for entry in self.index.all(wide) {
-                        if entry.fits(principal, resource) {
-                            file(entry, Truth::Error);
-                        }
+            } else if !wide.guarded {
+                for entry in self.index.all(wide) {
+                    if entry.fits(principal, resource) {
+                        file(entry, Truth::Error);
                     }
                 }
             }
-        }
-    }
-
-    /// Notes for each key where the context has it, or forgets it again.
-    fn mark(&self, context: Record<'_>, places: &mut Vec<u32>, present: bool) {
-        let keys = self.names.keys.len() as usize;
-        if places.len() < keys {
-            places.resize(keys, 0);
-        }
-        let mut set = |place: usize, key: Key| {
-            if let Some(slot) = places.get_mut(key.0 as usize) {
-                *slot = if present { number(place) + 1 } else { 0 };
-            }
-        };
-        match context.0 {
-            RecordForm::Held(all) => all.iter().enumerate().for_each(|(ix, it)| set(ix, it.0)),
-            RecordForm::Given(all) => all.iter().enumerate().for_each(|(ix, it)| set(ix, it.0)),
-            RecordForm::Scratch(..) => {}
         }
     }
 
@@ -387,7 +366,7 @@ fn lower(policy: &Policy, lowering: &mut Lowering<'_>) -> Result<(Scope, Span), 
 /// Any engine may use it. What it holds is of the last decision.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    places: Vec<u32>,
+    glances: Glances,
     permits: Vec<PolicyIx>,
     forbids: Vec<PolicyIx>,
     erring: Vec<PolicyIx>,

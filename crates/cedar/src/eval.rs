@@ -4,23 +4,74 @@
 //! the scratch, which the workspace keeps from one request to the next.
 
 use crate::engine::Engine;
+use crate::names::number;
 use crate::program::{
-    Arithmetic, Comparison, Extension, IpTest, Node, NodeIx, Path, SetTest, Span, Test, Truth,
-    Variable,
+    Arithmetic, Comparison, ConstantIx, Extension, IpTest, Node, NodeIx, SetTest, Slot, SlotIx,
+    Span, Test, Truth, Variable,
 };
 use crate::request::Request;
+use crate::scalar::{Glance, Scalar};
 use crate::store::{Stored, find};
 use crate::time::{DAY_MS, parse_datetime, parse_duration};
 use crate::value::{Held, Key, Record, RecordForm, Set, SetForm, Value};
 use crate::{Decimal, EntityRef, IpNet};
 
+/// From this many members on a set is searched rather than scanned.
+const SCANNED_MAX: usize = 8;
+
 /// One request at work.
 pub(crate) struct Run<'a, 'w> {
     pub(crate) engine: &'a Engine,
     pub(crate) request: Request<'a>,
-    /// For each key of the engine, where the context has it, from 1; or 0.
-    pub(crate) places: &'w [u32],
+    pub(crate) glances: &'w mut Glances,
     pub(crate) scratch: Scratch<'a>,
+}
+
+/// What is in the slots, each from when it is first asked for in a request.
+#[derive(Debug, Default)]
+pub(crate) struct Glances {
+    /// For each key of the engine, where the context has it, from 1; or 0.
+    places: Vec<u32>,
+    /// With the turn in which it was put there.
+    slots: Vec<(u32, Scalar)>,
+    turn: u32,
+}
+
+impl Glances {
+    /// Forgets what was in the slots; there are as many as the program has.
+    pub(crate) fn begin(&mut self, engine: &Engine, context: Record<'_>) {
+        if self.turn == u32::MAX {
+            self.slots.clear();
+            self.turn = 0;
+        }
+        self.turn += 1;
+        let (slots, keys) = (engine.program.slots.len(), engine.names.keys.len() as usize);
+        if self.slots.len() < slots {
+            self.slots.resize(slots, (0, Scalar::ABSENT));
+        }
+        if self.places.len() < keys {
+            self.places.resize(keys, 0);
+        }
+        self.mark(context, true);
+    }
+
+    pub(crate) fn end(&mut self, context: Record<'_>) {
+        self.mark(context, false);
+    }
+
+    /// Notes for each key where the context has it, or forgets it again.
+    fn mark(&mut self, context: Record<'_>, present: bool) {
+        let mut set = |place: usize, key: Key| {
+            if let Some(slot) = self.places.get_mut(key.0 as usize) {
+                *slot = if present { number(place) + 1 } else { 0 };
+            }
+        };
+        match context.0 {
+            RecordForm::Held(all) => all.iter().enumerate().for_each(|(ix, it)| set(ix, it.0)),
+            RecordForm::Given(all) => all.iter().enumerate().for_each(|(ix, it)| set(ix, it.0)),
+            RecordForm::Scratch(..) => {}
+        }
+    }
 }
 
 /// Sets and records that conditions make on the way.
@@ -65,32 +116,62 @@ impl<'a> Run<'a, '_> {
         Truth::True
     }
 
+    #[inline]
     fn test(&mut self, test: Test) -> Truth {
         match test {
-            Test::PathTrue(path) => match self.load(path) {
-                Some(Value::Bool(it)) => it.into(),
-                _ => Truth::Error,
-            },
-            Test::PathHas(path) => self.has(path).into(),
-            Test::PathEqual(path, constant) => match (self.load(path), self.constant(constant)) {
-                (Some(value), Some(constant)) => self.is_constant(value, constant).into(),
-                _ => Truth::Error,
-            },
-            Test::PathCompare(path, how, ix) => {
-                self.with(path, ix, |_, value, constant| compare(how, value, constant.view()))
+            Test::SlotEqual(slot, constant) => {
+                let (glance, constant_glance) = (self.glance(slot), self.constant_glance(constant));
+                if glance.is_absent() {
+                    return Truth::Error;
+                }
+                match glance.glance(&constant_glance) {
+                    Glance::Equal => Truth::True,
+                    Glance::Unequal => Truth::False,
+                    Glance::Unclear => self.with(slot, constant, |run, value, constant| {
+                        run.equal(value, constant.view()).into()
+                    }),
+                }
             }
-            Test::PathIn(path, ix) => {
-                self.with(path, ix, |run, value, constant| run.is_in(value, constant.view()))
+            Test::SlotCompare(how, slot, constant) => {
+                match self.glance(slot).numbers(&self.constant_glance(constant)) {
+                    Some((left, right)) => how.holds(&left, &right).into(),
+                    None => Truth::Error,
+                }
             }
-            Test::PathLike(path, pattern) => {
-                let value = self.load(path);
+            Test::SlotTrue(slot) => self.glance(slot).boolean().map_or(Truth::Error, Truth::from),
+            Test::SlotHas(slot) => (!self.glance(slot).is_absent()).into(),
+            _ => self.common(test),
+        }
+    }
+
+    #[inline(never)]
+    fn common(&mut self, test: Test) -> Truth {
+        match test {
+            Test::SlotsEqual(left, right) => {
+                let (first, second) = (self.glance(left), self.glance(right));
+                if first.is_absent() || second.is_absent() {
+                    return Truth::Error;
+                }
+                match (first.glance(&second), self.load(left), self.load(right)) {
+                    (Glance::Unequal, ..) => Truth::False,
+                    (Glance::Equal, ..) => Truth::True,
+                    (_, Some(left), Some(right)) => self.equal(left, right).into(),
+                    _ => Truth::Error,
+                }
+            }
+            Test::SlotIn(slot, ix) => {
+                self.with(slot, ix, |run, value, constant| run.is_in(value, constant.view()))
+            }
+            Test::SlotIs(slot, kind) => is(self.load(slot), kind),
+            Test::SlotLike(slot, pattern) => {
+                let value = self.load(slot);
                 self.like(value, pattern)
             }
-            Test::PathAmong(path, ix) => {
-                self.with(path, ix, |run, value, set| run.contains(set.view(), value))
+            Test::SlotAmong(slot, ix) => {
+                self.with(slot, ix, |run, value, set| run.contains(set.view(), value))
             }
-            Test::PathContains(path, ix) => {
-                self.with(path, ix, |run, set, constant| run.contains(set, constant.view()))
+            Test::SlotContains(slot, ix) => {
+                self.with(slot, ix, |run, set, constant| run.contains(set, constant.view()))
             }
             _ => self.rare(test),
         }
@@ -122,10 +203,7 @@ impl<'a> Run<'a, '_> {
                 let value = self.node_at(ix);
                 self.like(value, pattern)
             }
-            Test::Is(ix, kind) => match self.node_at(ix) {
-                Some(Value::Entity(it)) => (it.kind == kind).into(),
-                _ => Truth::Error,
-            },
+            Test::Is(ix, kind) => is(self.node_at(ix), kind),
             Test::IsEmpty(ix) => match self.node_at(ix) {
                 Some(Value::Set(set)) => (self.len(set) == 0).into(),
                 _ => Truth::Error,
@@ -202,11 +280,11 @@ impl<'a> Run<'a, '_> {
 
     fn with(
         &mut self,
-        path: Path,
-        constant: u32,
+        slot: SlotIx,
+        constant: ConstantIx,
         then: impl FnOnce(&Self, Value<'a>, &'a Held) -> Truth,
     ) -> Truth {
-        match (self.load(path), self.constant(constant)) {
+        match (self.load(slot), self.constant(constant)) {
             (Some(value), Some(constant)) => then(self, value, constant),
             _ => Truth::Error,
         }
@@ -229,24 +307,52 @@ impl<'a> Run<'a, '_> {
         }
     }
 
-    /// The value of a variable or of its attribute.
-    pub(crate) fn load(&self, path: Path) -> Option<Value<'a>> {
-        let itself = path.key == Path::ITSELF;
-        match self.entity(path.variable) {
-            Some(entity) if itself => Some(Value::Entity(entity)),
-            Some(entity) => self.stored(entity)?.attribute(path.key).map(Held::view),
-            None if itself => Some(Value::Record(self.request.context)),
-            None => {
-                let place = self.places.get(path.key.0 as usize)?.checked_sub(1)?;
-                self.request.context.at(place as usize)
-            }
+    /// What is in a slot, at a glance.
+    #[inline]
+    pub(crate) fn glance(&mut self, slot: SlotIx) -> Scalar {
+        match self.glances.slots.get(slot as usize) {
+            Some((turn, scalar)) if *turn == self.glances.turn => *scalar,
+            _ => self.look(slot),
         }
     }
 
-    fn has(&self, path: Path) -> bool {
-        match self.entity(path.variable) {
-            Some(entity) => self.stored(entity).is_some_and(|it| it.attribute(path.key).is_some()),
-            None => self.places.get(path.key.0 as usize).is_some_and(|place| *place != 0),
+    #[inline(never)]
+    fn look(&mut self, slot: SlotIx) -> Scalar {
+        let scalar = Scalar::of(self.load(slot));
+        if let Some(place) = self.glances.slots.get_mut(slot as usize) {
+            *place = (self.glances.turn, scalar);
+        }
+        scalar
+    }
+
+    fn constant_glance(&self, ix: ConstantIx) -> Scalar {
+        self.engine.program.scalars.get(ix as usize).copied().unwrap_or(Scalar::ABSENT)
+    }
+
+    /// What is in a slot.
+    fn load(&self, slot: SlotIx) -> Option<Value<'a>> {
+        match *self.engine.program.slots.get(slot as usize)? {
+            Slot::Variable(variable) => match self.entity(variable) {
+                Some(entity) => Some(Value::Entity(entity)),
+                None => Some(Value::Record(self.request.context)),
+            },
+            Slot::Attribute(variable, key) => match self.entity(variable) {
+                Some(entity) => self.stored(entity)?.attribute(key).map(Held::view),
+                None => {
+                    let place = self.glances.places.get(key.0 as usize)?.checked_sub(1)?;
+                    self.request.context.at(place as usize)
+                }
+            },
+            Slot::Deeper(base, key) => self.select(self.load(base)?, key),
+        }
+    }
+
+    /// An attribute of a record or an entity.
+    fn select(&self, value: Value<'a>, key: Key) -> Option<Value<'a>> {
+        match value {
+            Value::Record(record) => self.attribute(record, key),
+            Value::Entity(entity) => self.stored(entity)?.attribute(key).map(Held::view),
+            _ => None,
         }
     }
 
@@ -254,14 +360,10 @@ impl<'a> Run<'a, '_> {
     fn has_all(&mut self, ix: NodeIx, keys: &[Key]) -> Truth {
         let Some(mut value) = self.node_at(ix) else { return Truth::Error };
         for key in keys {
-            let next = match value {
-                Value::Record(record) => self.attribute(record, *key),
-                Value::Entity(entity) => {
-                    self.stored(entity).and_then(|it| it.attribute(*key)).map(Held::view)
-                }
-                _ => return Truth::Error,
-            };
-            match next {
+            if !matches!(value, Value::Record(_) | Value::Entity(_)) {
+                return Truth::Error;
+            }
+            match self.select(value, *key) {
                 Some(next) => value = next,
                 None => return Truth::False,
             }
@@ -280,6 +382,16 @@ impl<'a> Run<'a, '_> {
         let Value::Entity(entity) = value else { return Truth::Error };
         match above {
             Value::Entity(above) => self.is_below(entity, above).into(),
+            Value::Set(Set(SetForm::Held(members))) if members.len() > SCANNED_MAX => {
+                // Sorted by type first, all are entities if the first and the last are.
+                let ends = (members.first(), members.last());
+                let (Some(Held::Entity(_)), Some(Held::Entity(_))) = ends else {
+                    return Truth::Error;
+                };
+                let above = self.stored(entity).map_or(&[][..], |it| &it.ancestors);
+                let is_member = |ix: u32| members.binary_search_by_key(&ix, held_entity).is_ok();
+                (is_member(entity.ix) || above.iter().any(|ix| is_member(*ix))).into()
+            }
             Value::Set(set) => {
                 // All members must be entities, also those after the one that decides.
                 let mut found = false;
@@ -306,13 +418,12 @@ impl<'a> Run<'a, '_> {
 
     fn node(&mut self, node: Node) -> Option<Value<'a>> {
         match node {
-            Node::Path(path) => self.load(path),
+            Node::Slot(slot) => self.load(slot),
             Node::Constant(ix) => self.constant(ix).map(Held::view),
-            Node::Attribute(ix, key) => match self.node_at(ix)? {
-                Value::Record(record) => self.attribute(record, key),
-                Value::Entity(entity) => self.stored(entity)?.attribute(key).map(Held::view),
-                _ => None,
-            },
+            Node::Attribute(ix, key) => {
+                let value = self.node_at(ix)?;
+                self.select(value, key)
+            }
             Node::Fail => None,
             Node::Truth(ix) => match self.test_at(ix) {
                 Truth::True => Some(Value::Bool(true)),
@@ -476,16 +587,6 @@ impl<'a> Run<'a, '_> {
         (0..self.len(part)).all(|ix| self.has_member(set, self.member(part, ix)))
     }
 
-    fn is_constant(&self, value: Value<'a>, constant: &'a Held) -> bool {
-        match (value, constant) {
-            (Value::Str(a), Held::Str(b)) => *a == **b,
-            (Value::Long(a), Held::Long(b)) => a == *b,
-            (Value::Bool(a), Held::Bool(b)) => a == *b,
-            (Value::Entity(a), Held::Entity(b)) => a == *b,
-            _ => self.equal(value, constant.view()),
-        }
-    }
-
     /// Equality by value; values of different types are not equal.
     fn equal(&self, left: Value<'a>, right: Value<'a>) -> bool {
         match (left, right) {
@@ -521,6 +622,13 @@ impl<'a> Run<'a, '_> {
     }
 }
 
+fn held_entity(held: &Held) -> u32 {
+    match held {
+        Held::Entity(it) => it.ix,
+        _ => u32::MAX,
+    }
+}
+
 /// Whether sorted members hold a value, if its type is one that can be searched for.
 fn search(members: &[Held], value: Value<'_>) -> Option<bool> {
     use std::cmp::Ordering::{Equal, Greater, Less};
@@ -542,6 +650,13 @@ fn search(members: &[Held], value: Value<'_>) -> Option<bool> {
             Some(members.binary_search_by(order).is_ok())
         }
         _ => None,
+    }
+}
+
+fn is(value: Option<Value<'_>>, kind: u32) -> Truth {
+    match value {
+        Some(Value::Entity(it)) => (it.kind == kind).into(),
+        _ => Truth::Error,
     }
 }
 

@@ -5,6 +5,7 @@
 //! of those that occur in scopes. Policies stand in *leaves*, one for each combination of classes
 //! that occurs; a request visits the leaves at the crossings of its three lists.
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
@@ -12,9 +13,9 @@ use hashbrown::{HashMap, HashTable};
 
 use crate::EntityRef;
 use crate::names::{Uids, number};
-use crate::program::{Actions, Path, Program, Scope, Side, Span, Test};
+use crate::program::{Actions, Program, Scope, Side, SlotIx, Span, Test};
+use crate::scalar::{Glance, Scalar};
 use crate::store::Stored;
-use crate::value::{Held, Value};
 
 /// Up to this many are searched one after the other.
 const SCANNED_MAX: usize = 6;
@@ -52,14 +53,14 @@ pub(crate) struct Leaf {
     pub(crate) wide: Span,
 }
 
-/// Policies of a leaf that begin by comparing the same path with constants.
+/// Policies of a leaf that begin by comparing the same slot with constants.
 #[derive(Debug)]
 pub(crate) struct Wide {
-    pub(crate) path: Path,
-    /// Whether the policies ask first if the path is there at all.
+    pub(crate) slot: SlotIx,
+    /// Whether the policies ask first if the slot has a value at all.
     pub(crate) guarded: bool,
     pub(crate) all: Span,
-    by_constant: HashTable<(u32, Span)>,
+    by_constant: HashTable<(Scalar, Span)>,
 }
 
 #[derive(Debug, Default)]
@@ -156,12 +157,10 @@ impl Index {
         wide.all.of(&self.entries)
     }
 
-    /// The entries filed under a value.
-    pub(crate) fn under(&self, wide: &Wide, value: Value<'_>, program: &Program) -> &[Entry] {
-        let Some(hash) = hash(&self.state, value) else { return &[] };
-        let found = wide.by_constant.find(hash, |(constant, _)| {
-            program.constants.get(*constant as usize).is_some_and(|held| same(held, value))
-        });
+    /// The entries filed under a value, which it may only seem to equal: see [`Scalar::glance`].
+    pub(crate) fn under(&self, wide: &Wide, scalar: &Scalar) -> &[Entry] {
+        let hash = self.state.hash_one(scalar);
+        let found = wide.by_constant.find(hash, |(constant, _)| constant == scalar);
         found.map_or(&[], |(_, span)| span.of(&self.entries))
     }
 
@@ -178,27 +177,6 @@ impl Index {
             + self.crossings.allocation_size()
             + self.leaves.len() * size_of::<Leaf>()
             + self.entries.len() * size_of::<Entry>()
-    }
-}
-
-/// Values that policies are filed by: those that are compared at a glance.
-fn hash(state: &RandomState, value: Value<'_>) -> Option<u64> {
-    match value {
-        Value::Bool(it) => Some(state.hash_one((0_u8, u64::from(it)))),
-        Value::Long(it) => Some(state.hash_one((1_u8, it.cast_unsigned()))),
-        Value::Entity(it) => Some(state.hash_one((2_u8, u64::from(it.ix)))),
-        Value::Str(it) => Some(state.hash_one(it)),
-        _ => None,
-    }
-}
-
-fn same(held: &Held, value: Value<'_>) -> bool {
-    match (held, value) {
-        (Held::Bool(a), Value::Bool(b)) => *a == b,
-        (Held::Long(a), Value::Long(b)) => *a == b,
-        (Held::Entity(a), Value::Entity(b)) => *a == b,
-        (Held::Str(a), Value::Str(b)) => **a == *b,
-        _ => false,
     }
 }
 
@@ -231,7 +209,7 @@ pub(crate) fn build(
     kinds: u32,
 ) -> Index {
     let mut classes: [Classes; 3] = Default::default();
-    let mut rows: Vec<([u32; 3], Entry)> = Vec::with_capacity(filed.len());
+    let mut rows: Vec<Row> = Vec::with_capacity(filed.len());
     for policy in filed {
         let [principals, actions, resources] = &mut classes;
         let (principal, principal_kind) = side(policy.scope.principal, principals);
@@ -339,38 +317,40 @@ fn role(classes: &Classes, store: &[Stored], uids: &Uids, kinds: u32) -> Role {
     role
 }
 
-/// How a policy begins, if it can be filed by that.
-fn lead(entry: &Entry, program: &Program) -> Option<(Path, bool, u32)> {
-    let (constant, path, guarded) = match entry.tests.of(&program.tests) {
-        [Test::PathEqual(path, constant), ..] => (*constant, *path, false),
-        [Test::PathHas(asked), Test::PathEqual(path, constant), ..] if asked == path => {
-            (*constant, *path, true)
+/// What a policy begins with: a slot, whether it asks first if that has a value, and a constant.
+fn lead(entry: &Entry, program: &Program) -> Option<(SlotIx, bool, u32)> {
+    let (slot, guarded, constant) = match entry.tests.of(&program.tests) {
+        [Test::SlotEqual(slot, constant), ..] => (*slot, false, *constant),
+        [Test::SlotHas(asked), Test::SlotEqual(slot, constant), ..] if asked == slot => {
+            (*slot, true, *constant)
         }
         _ => return None,
     };
-    let held = program.constants.get(constant as usize)?;
-    let plain = matches!(held, Held::Bool(_) | Held::Long(_) | Held::Str(_) | Held::Entity(_));
-    plain.then_some((path, guarded, constant))
+    let scalar = program.scalars.get(constant as usize)?;
+    scalar.can_file().then_some((slot, guarded, constant))
 }
 
+type Row = ([u32; 3], Entry);
+
 impl Index {
-    fn add_leaf(&mut self, action: u32, rows: &[([u32; 3], Entry)], program: &Program) {
-        let mut by_lead: HashMap<(Path, bool), Vec<(u32, Entry)>, RandomState> = HashMap::default();
+    fn add_leaf(&mut self, action: u32, rows: &[Row], program: &Program) {
+        let mut wide: BTreeMap<(SlotIx, bool), Vec<(u32, Entry)>> = BTreeMap::new();
         for (_, entry) in rows {
-            if let Some((path, guarded, constant)) = lead(entry, program) {
-                by_lead.entry((path, guarded)).or_default().push((constant, *entry));
+            if let Some((slot, guarded, constant)) = lead(entry, program) {
+                wide.entry((slot, guarded)).or_default().push((constant, *entry));
             }
         }
-        by_lead.retain(|_, entries| entries.len() >= WIDE_MIN);
+        wide.retain(|_, entries| entries.len() >= WIDE_MIN);
+        let is_plain = |entry: &Entry| {
+            let lead = lead(entry, program);
+            lead.is_none_or(|(slot, guarded, _)| !wide.contains_key(&(slot, guarded)))
+        };
         let start = number(self.entries.len());
-        self.entries.extend(rows.iter().map(|(_, entry)| *entry).filter(|entry| {
-            lead(entry, program)
-                .is_none_or(|(path, guarded, _)| !by_lead.contains_key(&(path, guarded)))
-        }));
+        self.entries.extend(rows.iter().map(|(_, entry)| *entry).filter(is_plain));
         let plain = Span { start, len: number(self.entries.len()) - start };
         let first = number(self.wides.len());
-        for ((path, guarded), entries) in by_lead {
-            self.add_wide(path, guarded, entries, program);
+        for ((slot, guarded), entries) in wide {
+            self.add_wide(slot, guarded, entries, program);
         }
         let wide = Span { start: first, len: number(self.wides.len()) - first };
         self.leaves.push(Leaf { action, plain, wide });
@@ -378,30 +358,33 @@ impl Index {
 
     fn add_wide(
         &mut self,
-        path: Path,
+        slot: SlotIx,
         guarded: bool,
-        mut entries: Vec<(u32, Entry)>,
+        entries: Vec<(u32, Entry)>,
         program: &Program,
     ) {
-        let held = |constant: u32| program.constants.get(constant as usize);
-        entries.sort_by(|(a, x), (b, y)| (held(*a), x.policy).cmp(&(held(*b), y.policy)));
         let start = number(self.entries.len());
         let all = Span { start, len: number(entries.len()) };
+        // Constants that look the same stand together; each entry still makes the comparison if
+        // its constant is more than what can be seen.
+        let mut by_scalar: HashMap<Scalar, Vec<(u32, Entry)>, RandomState> = HashMap::default();
+        for (constant, entry) in entries {
+            let scalar = program.scalars.get(constant as usize).copied();
+            by_scalar.entry(scalar.unwrap_or(Scalar::ABSENT)).or_default().push((constant, entry));
+        }
         let mut by_constant = HashTable::new();
-        let skipped = if guarded { 2 } else { 1 };
-        for run in entries.chunk_by(|(a, _), (b, _)| held(*a) == held(*b)) {
-            let Some((constant, _)) = run.first() else { continue };
+        for (scalar, run) in by_scalar {
+            let clear = scalar.glance(&scalar) == Glance::Equal;
+            let skipped = u32::from(guarded) + u32::from(clear);
             let span = Span { start: number(self.entries.len()), len: number(run.len()) };
-            self.entries.extend(run.iter().map(|(_, entry)| Entry {
-                tests: Span { start: entry.tests.start + skipped, len: entry.tests.len - skipped },
-                ..*entry
+            self.entries.extend(run.into_iter().map(|(_, entry)| {
+                let Span { start, len } = entry.tests;
+                Entry { tests: Span { start: start + skipped, len: len - skipped }, ..entry }
             }));
             let state = &self.state;
-            let rehash = |(constant, _): &(u32, Span)| {
-                held(*constant).and_then(|held| hash(state, held.view())).unwrap_or(0)
-            };
-            by_constant.insert_unique(rehash(&(*constant, span)), (*constant, span), rehash);
+            let rehash = |(scalar, _): &(Scalar, Span)| state.hash_one(scalar);
+            by_constant.insert_unique(state.hash_one(scalar), (scalar, span), rehash);
         }
-        self.wides.push(Wide { path, guarded, all, by_constant });
+        self.wides.push(Wide { slot, guarded, all, by_constant });
     }
 }

@@ -33,6 +33,7 @@ mod names;
 mod program;
 mod reference;
 mod request;
+mod scalar;
 mod store;
 pub mod text;
 mod time;

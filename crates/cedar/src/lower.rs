@@ -1,6 +1,6 @@
 //! From a policy's syntax tree to its program.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::pst::{
@@ -10,9 +10,10 @@ use cedar_policy::pst::{
 
 use crate::names::{Naming, number};
 use crate::program::{
-    Actions, Arithmetic, Comparison, ConstantIx, Extension, IpTest, Node, NodeIx, Path, Pattern,
-    Program, Scope, SetTest, Side, Span, Test, TestIx, Truth, Variable,
+    Actions, Arithmetic, Comparison, ConstantIx, Extension, IpTest, Node, NodeIx, Pattern, Program,
+    Scope, SetTest, Side, Slot, SlotIx, Span, Test, TestIx, Truth, Variable,
 };
+use crate::scalar::Scalar;
 use crate::value::Held;
 use crate::{Decimal, EntityRef, IpNet, parse_datetime, parse_duration};
 
@@ -28,14 +29,29 @@ type Result<T> = std::result::Result<T, Reason>;
 
 /// What turns trees into the instructions of one engine.
 pub(crate) struct Lowering<'n> {
-    pub(crate) naming: Naming<'n>,
-    pub(crate) program: Program,
+    naming: Naming<'n>,
+    program: Program,
+    slots: HashMap<Slot, SlotIx>,
+    constants: BTreeMap<Held, ConstantIx>,
 }
 
 /// What a linked policy has in place of its template's slots.
 pub(crate) type Slots = HashMap<SlotId, EntityUID>;
 
-impl Lowering<'_> {
+impl<'n> Lowering<'n> {
+    pub(crate) fn new(naming: Naming<'n>) -> Self {
+        let (slots, constants) = Default::default();
+        Self { naming, program: Program::default(), slots, constants }
+    }
+
+    pub(crate) fn naming(&mut self) -> &mut Naming<'n> {
+        &mut self.naming
+    }
+
+    pub(crate) fn finish(self) -> Program {
+        self.program
+    }
+
     /// The tests of all clauses in order; all must hold.
     pub(crate) fn condition(&mut self, clauses: &[Clause], slots: &Slots) -> Result<Vec<Test>> {
         let mut tests = Vec::new();
@@ -106,9 +122,9 @@ impl Lowering<'_> {
             Expr::HasAttr { expr, attrs } => {
                 let node = self.node(expr, slots, depth + 1)?;
                 let keys: Vec<_> = attrs.iter().map(|name| self.naming.key(name)).collect();
-                match (node, keys.as_slice()) {
-                    (Node::Path(Path { variable, key: Path::ITSELF }), [key]) => {
-                        Test::PathHas(Path { variable, key: *key })
+                match (self.variable(node), keys.as_slice()) {
+                    (Some(variable), [key]) => {
+                        Test::SlotHas(self.slot(Slot::Attribute(variable, *key)))
                     }
                     _ => {
                         let start = number(self.program.keys.len());
@@ -123,13 +139,16 @@ impl Lowering<'_> {
                 let ix = number(self.program.patterns.len());
                 self.program.patterns.push(pattern(elements));
                 match node {
-                    Node::Path(path) => Test::PathLike(path, ix),
+                    Node::Slot(slot) => Test::SlotLike(slot, ix),
                     _ => Test::Like(self.place_node(node), ix),
                 }
             }
             Expr::Is { expr, entity_type, in_expr } => {
                 let kind = self.naming.kind(&entity_type.to_string());
-                let is = Test::Is(self.place(expr, slots, depth)?, kind);
+                let is = match self.node(expr, slots, depth + 1)? {
+                    Node::Slot(slot) => Test::SlotIs(slot, kind),
+                    node => Test::Is(self.place_node(node), kind),
+                };
                 let Some(above) = in_expr else { return Ok(is) };
                 let both = vec![is, self.inclusion(expr, above, slots, depth)?];
                 Test::All(self.place_tests(both))
@@ -142,7 +161,7 @@ impl Lowering<'_> {
     fn boolean(&mut self, expr: &Arc<Expr>, slots: &Slots, depth: usize) -> Result<Test> {
         let node = self.node(expr, slots, depth + 1)?;
         Ok(match node {
-            Node::Path(path) => Test::PathTrue(path),
+            Node::Slot(slot) => Test::SlotTrue(slot),
             Node::Truth(test) => self.program.tests.get(test as usize).copied().unwrap_or(FAIL),
             Node::Fail => FAIL,
             Node::Constant(ix) => match self.constant(ix) {
@@ -180,8 +199,8 @@ impl Lowering<'_> {
             BinaryOp::Greater => self.comparison(Comparison::Greater, left, right),
             BinaryOp::GreaterEq => self.comparison(Comparison::GreaterEqual, left, right),
             BinaryOp::Contains => match (left, right) {
-                (Node::Constant(set), Node::Path(path)) => Test::PathAmong(path, set),
-                (Node::Path(path), Node::Constant(value)) => Test::PathContains(path, value),
+                (Node::Constant(set), Node::Slot(slot)) => Test::SlotAmong(slot, set),
+                (Node::Slot(slot), Node::Constant(value)) => Test::SlotContains(slot, value),
                 _ => Test::Contains(self.place_node(left), self.place_node(right)),
             },
             _ => {
@@ -220,25 +239,26 @@ impl Lowering<'_> {
         let (left, right) =
             (self.node(left, slots, depth + 1)?, self.node(right, slots, depth + 1)?);
         Ok(match (left, right) {
-            (Node::Path(path), Node::Constant(ix)) => Test::PathIn(path, ix),
+            (Node::Slot(slot), Node::Constant(ix)) => Test::SlotIn(slot, ix),
             _ => Test::In(self.place_node(left), self.place_node(right)),
         })
     }
 
     fn equality(&mut self, left: Node, right: Node) -> Test {
         match (left, right) {
-            (Node::Path(path), Node::Constant(ix)) | (Node::Constant(ix), Node::Path(path)) => {
-                Test::PathEqual(path, ix)
+            (Node::Slot(slot), Node::Constant(ix)) | (Node::Constant(ix), Node::Slot(slot)) => {
+                Test::SlotEqual(slot, ix)
             }
+            (Node::Slot(left), Node::Slot(right)) => Test::SlotsEqual(left, right),
             _ => Test::Equal(self.place_node(left), self.place_node(right)),
         }
     }
 
     fn comparison(&mut self, comparison: Comparison, left: Node, right: Node) -> Test {
         match (left, right) {
-            (Node::Path(path), Node::Constant(ix)) => Test::PathCompare(path, comparison, ix),
-            (Node::Constant(ix), Node::Path(path)) => {
-                Test::PathCompare(path, comparison.turned(), ix)
+            (Node::Slot(slot), Node::Constant(ix)) => Test::SlotCompare(comparison, slot, ix),
+            (Node::Constant(ix), Node::Slot(slot)) => {
+                Test::SlotCompare(comparison.turned(), slot, ix)
             }
             _ => Test::Compare(comparison, self.place_node(left), self.place_node(right)),
         }
@@ -250,7 +270,7 @@ impl Lowering<'_> {
         }
         Ok(match &**expr {
             Expr::Literal(literal) => self.literal(literal)?,
-            Expr::Var(variable) => Node::Path(Path { variable: of(variable), key: Path::ITSELF }),
+            Expr::Var(variable) => Node::Slot(self.slot(Slot::Variable(of(variable)))),
             Expr::Slot(slot) => match slots.get(slot) {
                 Some(uid) => {
                     let entity = self.entity(uid);
@@ -262,8 +282,12 @@ impl Lowering<'_> {
                 let base = self.node(expr, slots, depth + 1)?;
                 let key = self.naming.key(attr);
                 match base {
-                    Node::Path(Path { variable, key: Path::ITSELF }) => {
-                        Node::Path(Path { variable, key })
+                    Node::Slot(base) => {
+                        let slot = match self.variable(Node::Slot(base)) {
+                            Some(variable) => Slot::Attribute(variable, key),
+                            None => Slot::Deeper(base, key),
+                        };
+                        Node::Slot(self.slot(slot))
                     }
                     Node::Fail => Node::Fail,
                     _ => Node::Attribute(self.place_node(base), key),
@@ -308,7 +332,7 @@ impl Lowering<'_> {
 
     fn record(
         &mut self,
-        attributes: &std::collections::BTreeMap<String, Arc<Expr>>,
+        attributes: &BTreeMap<String, Arc<Expr>>,
         slots: &Slots,
         depth: usize,
     ) -> Result<Node> {
@@ -389,8 +413,32 @@ impl Lowering<'_> {
     }
 
     fn place_constant(&mut self, held: Held) -> Node {
-        self.program.constants.push(held);
-        Node::Constant(number(self.program.constants.len() - 1))
+        if let Some(ix) = self.constants.get(&held) {
+            return Node::Constant(*ix);
+        }
+        let ix = number(self.program.constants.len());
+        self.program.scalars.push(Scalar::of(Some(held.view())));
+        self.program.constants.push(held.clone());
+        self.constants.insert(held, ix);
+        Node::Constant(ix)
+    }
+
+    fn slot(&mut self, slot: Slot) -> SlotIx {
+        let next = number(self.program.slots.len());
+        let ix = *self.slots.entry(slot).or_insert(next);
+        if ix == next {
+            self.program.slots.push(slot);
+        }
+        ix
+    }
+
+    /// The variable that a node is, if it is one.
+    fn variable(&self, node: Node) -> Option<Variable> {
+        let Node::Slot(ix) = node else { return None };
+        match self.program.slots.get(ix as usize) {
+            Some(Slot::Variable(variable)) => Some(*variable),
+            _ => None,
+        }
     }
 
     fn constant(&self, ix: ConstantIx) -> Option<&Held> {

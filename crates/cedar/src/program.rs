@@ -1,6 +1,7 @@
 //! Conditions as programs: flat tables of small instructions that refer to each other by number.
 
 use crate::EntityRef;
+use crate::scalar::Scalar;
 use crate::value::{Held, Key};
 
 /// What a condition comes to.
@@ -40,19 +41,18 @@ pub(crate) enum Variable {
     Context,
 }
 
-/// A variable (with the key [`Path::ITSELF`]), or an attribute of it.
+/// A value that conditions ask for again and again: a variable, or what attributes lead to from
+/// one. Each is looked up once for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Path {
-    pub(crate) variable: Variable,
-    pub(crate) key: Key,
-}
-
-impl Path {
-    /// No attribute has this key.
-    pub(crate) const ITSELF: Key = Key(u32::MAX);
+pub(crate) enum Slot {
+    Variable(Variable),
+    Attribute(Variable, Key),
+    /// An attribute of what is in another slot.
+    Deeper(SlotIx, Key),
 }
 
 /// The number of an instruction.
+pub(crate) type SlotIx = u32;
 pub(crate) type TestIx = u32;
 pub(crate) type NodeIx = u32;
 pub(crate) type ConstantIx = u32;
@@ -106,16 +106,19 @@ pub(crate) enum SetTest {
 /// What is true, false or an error. The first group are the shapes that policies mostly have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Test {
-    PathTrue(Path),
-    PathHas(Path),
-    PathEqual(Path, ConstantIx),
-    PathCompare(Path, Comparison, ConstantIx),
-    PathIn(Path, ConstantIx),
-    PathLike(Path, u32),
-    /// `constant.contains(path)`.
-    PathAmong(Path, ConstantIx),
-    /// `path.contains(constant)`.
-    PathContains(Path, ConstantIx),
+    SlotTrue(SlotIx),
+    /// The slot is an attribute of a variable.
+    SlotHas(SlotIx),
+    SlotEqual(SlotIx, ConstantIx),
+    SlotsEqual(SlotIx, SlotIx),
+    SlotCompare(Comparison, SlotIx, ConstantIx),
+    SlotIn(SlotIx, ConstantIx),
+    SlotIs(SlotIx, u32),
+    SlotLike(SlotIx, u32),
+    /// `constant.contains(slot)`.
+    SlotAmong(SlotIx, ConstantIx),
+    /// `slot.contains(constant)`.
+    SlotContains(SlotIx, ConstantIx),
 
     Always(Truth),
     /// One of the policies left to the reference.
@@ -161,7 +164,7 @@ pub(crate) enum Extension {
 /// What has a value or is an error.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Node {
-    Path(Path),
+    Slot(SlotIx),
     Constant(ConstantIx),
     Attribute(NodeIx, Key),
     Fail,
@@ -189,7 +192,10 @@ pub(crate) struct Program {
     pub(crate) tests: Vec<Test>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) keys: Vec<Key>,
+    pub(crate) slots: Vec<Slot>,
     pub(crate) constants: Vec<Held>,
+    /// The constants at a glance.
+    pub(crate) scalars: Vec<Scalar>,
     pub(crate) patterns: Vec<Pattern>,
 }
 
