@@ -1,0 +1,100 @@
+//! Values at a glance: a few words that mostly tell whether two values are equal.
+
+use crate::value::Value;
+
+const ABSENT: u32 = 0;
+const BOOL: u32 = 1;
+const LONG: u32 = 2;
+const STRING: u32 = 3;
+const ENTITY: u32 = 4;
+const DECIMAL: u32 = 5;
+const DATETIME: u32 = 6;
+const DURATION: u32 = 7;
+const OTHER: u32 = 8;
+const KIND: u32 = 15;
+/// The words do not hold the whole value.
+const PARTIAL: u32 = 16;
+/// Where the length of a string begins.
+const LEN_SHIFT: u32 = 5;
+/// How much of a string the words hold: its first and its last bytes.
+const WORD: usize = 8;
+
+/// A value's type, with the length of a string, and two words of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Scalar {
+    shape: u32,
+    head: u64,
+    tail: u64,
+}
+
+/// What two values at a glance say of their equality.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Glance {
+    Equal,
+    Unequal,
+    /// As far as can be seen they are equal.
+    Unclear,
+}
+
+impl Scalar {
+    /// No value: the attribute is not there.
+    pub(crate) const ABSENT: Scalar = Scalar { shape: ABSENT, head: 0, tail: 0 };
+
+    pub(crate) fn of(value: Option<Value<'_>>) -> Self {
+        let word = |shape, head| Self { shape, head, tail: 0 };
+        match value {
+            None => Self::ABSENT,
+            Some(Value::Bool(it)) => word(BOOL, u64::from(it)),
+            Some(Value::Long(it)) => word(LONG, it.cast_unsigned()),
+            Some(Value::Str(it)) => Self::string(it.as_bytes()),
+            Some(Value::Entity(it)) => {
+                Self { shape: ENTITY, head: u64::from(it.ix), tail: u64::from(it.kind) }
+            }
+            Some(Value::Decimal(it)) => word(DECIMAL, it.ten_thousandths.cast_unsigned()),
+            Some(Value::Datetime(it)) => word(DATETIME, it.cast_unsigned()),
+            Some(Value::Duration(it)) => word(DURATION, it.cast_unsigned()),
+            Some(Value::Set(_) | Value::Record(_) | Value::Ip(_)) => word(OTHER | PARTIAL, 0),
+        }
+    }
+
+    fn string(bytes: &[u8]) -> Self {
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX) << LEN_SHIFT;
+        let partial = if bytes.len() > 2 * WORD { PARTIAL } else { 0 };
+        let (head, tail) = match (bytes.first_chunk::<WORD>(), bytes.last_chunk::<WORD>()) {
+            (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+            // Shorter than a word.
+            _ => (bytes.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)), 0),
+        };
+        Self { shape: STRING | partial | len, head, tail }
+    }
+
+    pub(crate) fn glance(&self, other: &Self) -> Glance {
+        if self != other {
+            Glance::Unequal
+        } else if self.shape & PARTIAL == 0 {
+            Glance::Equal
+        } else {
+            Glance::Unclear
+        }
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        self.shape == ABSENT
+    }
+
+    /// Whether policies can be filed by the value: not by sets, records and addresses.
+    pub(crate) fn can_file(&self) -> bool {
+        !matches!(self.shape & KIND, ABSENT | OTHER)
+    }
+
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        (self.shape == BOOL).then_some(self.head != 0)
+    }
+
+    /// Numbers of two values that can be compared.
+    pub(crate) fn numbers(&self, other: &Self) -> Option<(i64, i64)> {
+        let comparable = matches!(self.shape, LONG | DATETIME | DURATION);
+        let numbers = (self.head.cast_signed(), other.head.cast_signed());
+        (comparable && self.shape == other.shape).then_some(numbers)
+    }
+}
