@@ -86,7 +86,12 @@ async fn a_call_by_hand_is_explained() {
 
     let other = by_hand(&world, "Unary", 2, &["--purpose", "statistics"]);
     assert_eq!(other["changes"][0]["value"], "residence");
-    let late = by_hand(&world, "Unary", 2, &["--at", "2050-01-01T00:00:00Z"]);
+    let late = by_hand(
+        &world,
+        "Unary",
+        2,
+        &["--agreement", "echo-for-H26", "--at", "2050-01-01T00:00:00Z"],
+    );
     assert_eq!(late["decision"]["reason"], "AGREEMENT_EXPIRED");
     let unknown = by_hand(&world, "Unry", 2, &[]);
     assert_eq!(unknown["decision"]["reason"], "METHOD_UNKNOWN");

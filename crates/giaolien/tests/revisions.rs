@@ -204,8 +204,13 @@ async fn a_token_that_does_not_hold_is_refused_once_issuers_are_configured() {
     let yaml = fs::read_to_string(world.config_file("gateway.yaml")).unwrap();
     let tokens = "tokens: [{issuer: id.test, audience: gw, keys: pki/keys.json}]\n";
     world.write("gateway.yaml", format!("{yaml}{tokens}"));
-    // No key of a kind that is taken.
-    world.write("pki/keys.json", r#"{"keys": [{"kty": "oct", "k": "AAAA", "kid": "1"}]}"#);
+    let key = |usage: &str| {
+        format!(
+            r#"{{"keys": [{{"kty": "OKP", "crv": "Ed25519", "kid": "1", "use": "{usage}",
+                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}]}}"#
+        )
+    };
+    world.write("pki/keys.json", key("enc"));
     let check = giaolien(&["check", text(&world.config())]);
     assert_eq!(check.code, 1, "{check:?}");
     assert!(check.stderr.contains("issuer `id.test` has 0 keys"), "{check:?}");
@@ -213,9 +218,7 @@ async fn a_token_that_does_not_hold_is_refused_once_issuers_are_configured() {
     more(&gateway, "configuration rejected", 0).await;
     within(client.unary(request())).await.unwrap();
 
-    let key = r#"{"kty": "OKP", "crv": "Ed25519", "kid": "1",
-        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
-    world.write("pki/keys.json", format!(r#"{{"keys": [{key}]}}"#));
+    world.write("pki/keys.json", key("sig"));
     gateway.signal("HUP");
     more(&gateway, "revision in force", 0).await;
     let refused = within(client.unary(request())).await.unwrap_err();
