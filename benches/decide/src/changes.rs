@@ -19,19 +19,25 @@ use crate::timing::per_mille;
 
 /// How long nothing is changed between two changes.
 const PAUSE: Duration = Duration::from_millis(5);
+/// When something of this size is dropped, the allocator of the C library joins small free pieces.
+const CONSOLIDATING: usize = 100_000;
 
 /// Builds a snapshot and tells what it took; in a process of its own, or what other measurements
 /// left behind would count.
-pub fn build(agreements: usize, seed: u64) -> Result<Value> {
+pub fn build(agreements: usize, bespoke_in_100: u8, seed: u64) -> Result<Value> {
     let before = resident_bytes();
     // Ids live on in the snapshot. The rest is made by a thread of its own, so that the
     // allocator gives back what it held when it is dropped.
     let ids = country::ids(agreements);
-    let maker = thread::spawn(move || country::make(ids, seed).source);
-    let source = maker.join().map_err(|_| anyhow!("country"))?;
+    let maker = thread::spawn(move || {
+        let country = country::make(ids, bespoke_in_100, seed);
+        (country.source, Vec::<u8>::with_capacity(CONSOLIDATING))
+    });
+    let (source, last) = maker.join().map_err(|_| anyhow!("country"))?;
     let begun = Instant::now();
     let snapshot = compile(source)?;
     let seconds = begun.elapsed().as_secs_f64();
+    drop(last);
     let resident = resident_bytes() - before;
     Ok(json!({
         "seconds": seconds,

@@ -23,6 +23,10 @@ const METHODS: usize = 400;
 pub const PURPOSES: usize = 40;
 /// Of a hundred agreements so many are not in force.
 const IDLE_IN_100: u8 = 3;
+/// Ways in which a service is offered: methods, purposes, legal basis and quota.
+const PACKAGES: usize = 30;
+/// Of a hundred agreements so many are of no package.
+pub const BESPOKE_IN_100: u8 = 10;
 
 /// A call that some agreement allows, as strings.
 #[derive(Clone, Debug)]
@@ -44,8 +48,9 @@ pub fn ids(agreements: usize) -> Vec<AgreementId> {
     (0..agreements).map(|number| format!("TT-2026-{number:07}").parse().unwrap()).collect()
 }
 
-/// Makes a country with these agreements.
-pub fn make(ids: Vec<AgreementId>, seed: u64) -> Country {
+/// Makes a country with these agreements. Most of them are of the packages that a service is
+/// offered in; so many of a hundred were negotiated one by one.
+pub fn make(ids: Vec<AgreementId>, bespoke_in_100: u8, seed: u64) -> Country {
     let mut rng = Rng::with_seed(seed);
     let members = members();
     let systems = systems(&members, &mut rng);
@@ -57,22 +62,29 @@ pub fn make(ids: Vec<AgreementId>, seed: u64) -> Country {
     let below = systems_below(&members, &systems);
     let mut list = Vec::with_capacity(ids.len());
     let mut calls = Vec::with_capacity(ids.len());
+    let packages: Vec<Vec<Package>> = services
+        .iter()
+        .map(|(_, service)| (0..PACKAGES).map(|_| package(service, &mut rng)).collect())
+        .collect();
     for (number, id) in ids.into_iter().enumerate() {
         let (consumer, caller) = consumer(number, &members, &systems, &below, &mut rng);
-        let (node, service) = &services[rng.usize(..services.len())];
-        let methods = methods(service, &mut rng);
-        let purpose = |rng: &mut Rng| format!("muc-dich-{:02}", rng.usize(..PURPOSES));
-        let mut purposes = vec![purpose(&mut rng)];
-        if rng.u8(..10) < 3 {
-            purposes.push(purpose(&mut rng));
-        }
-        let method = &methods[rng.usize(..methods.len())];
+        let at = rng.usize(..services.len());
+        let (node, service) = &services[at];
+        let package = match rng.u8(..100) < bespoke_in_100 {
+            true => package(service, &mut rng),
+            false => packages[at][rng.usize(..PACKAGES)].clone(),
+        };
+        let names = match &package.methods {
+            Methods::Named(names) => names.clone(),
+            Methods::All => service.methods.iter().map(|method| method.name.clone()).collect(),
+        };
+        let method = &names[rng.usize(..names.len())];
         let call = Call {
             system: caller,
             path: format!("/{}/{method}", service.name),
-            purpose: purposes[rng.usize(..purposes.len())].clone(),
+            purpose: package.purposes[rng.usize(..package.purposes.len())].clone(),
         };
-        let made = agreement(id, consumer, node, service, methods, &purposes, &mut rng);
+        let made = agreement(id, consumer, node, service, package, &mut rng);
         if made.state == State::Active && NOW < made.valid_until {
             calls.push(call);
         }
@@ -238,16 +250,39 @@ fn consumer(
     }
 }
 
-/// All methods of the service, or some.
-fn methods(service: &Service, rng: &mut Rng) -> Vec<String> {
-    let all = service.methods.iter().map(|method| method.name.clone());
-    if rng.bool() {
-        return all.collect();
+/// What an agreement says beside whose it is and when it holds.
+#[derive(Clone)]
+struct Package {
+    methods: Methods,
+    purposes: Vec<String>,
+    legal_basis: &'static str,
+    mode: Mode,
+    quota: Vec<Quota>,
+}
+
+fn package(service: &Service, rng: &mut Rng) -> Package {
+    let mut names: Vec<String> = service.methods.iter().map(|it| it.name.clone()).collect();
+    rng.shuffle(&mut names);
+    names.truncate(1 + rng.usize(..3));
+    let methods = match rng.bool() || names.len() == service.methods.len() {
+        true => Methods::All,
+        false => Methods::Named(names),
+    };
+    let mut purposes: Vec<String> = (0..if rng.u8(..10) < 3 { 2 } else { 1 })
+        .map(|_| format!("muc-dich-{:02}", rng.usize(..PURPOSES)))
+        .collect();
+    purposes.dedup();
+    let bases = ["Nghị định 278/2025/NĐ-CP", "Nghị định 194/2025/NĐ-CP", "Luật 91/2025/QH15"];
+    Package {
+        methods,
+        purposes,
+        legal_basis: bases[rng.usize(..bases.len())],
+        mode: if rng.bool() { Mode::ByDefault } else { Mode::ByAgreement },
+        quota: match rng.u8(..4) {
+            0 => vec![Quota { calls: 100, period: Duration::from_secs(1), burst: 200 }],
+            _ => Vec::new(),
+        },
     }
-    let mut some: Vec<String> = all.collect();
-    rng.shuffle(&mut some);
-    some.truncate(1 + rng.usize(..3));
-    some
 }
 
 fn agreement(
@@ -255,14 +290,9 @@ fn agreement(
     consumer: Consumer,
     node: &str,
     service: &Service,
-    methods: Vec<String>,
-    purposes: &[String],
+    package: Package,
     rng: &mut Rng,
 ) -> Agreement {
-    let mut purposes: Vec<model::PurposeCode> =
-        purposes.iter().map(|code| code.parse().unwrap()).collect();
-    purposes.dedup();
-    let bases = ["Nghị định 278/2025/NĐ-CP", "Nghị định 194/2025/NĐ-CP", "Luật 91/2025/QH15"];
     let (state, lapsed) = match (rng.u8(..100), rng.u8(..3)) {
         (IDLE_IN_100.., _) => (State::Active, false),
         (_, 0) => (State::Suspended, false),
@@ -274,21 +304,15 @@ fn agreement(
         consumer,
         node: node.parse().unwrap(),
         service: service.name.clone(),
-        methods: match methods.len() == service.methods.len() {
-            true => Methods::All,
-            false => Methods::Named(methods),
-        },
-        purposes,
-        legal_basis: bases[rng.usize(..bases.len())].into(),
-        mode: if rng.bool() { Mode::ByDefault } else { Mode::ByAgreement },
+        methods: package.methods,
+        purposes: package.purposes.iter().map(|code| code.parse().unwrap()).collect(),
+        legal_basis: package.legal_basis.into(),
+        mode: package.mode,
         valid_from: Timestamp::from_secs(1_767_000_000),
         valid_until: Timestamp::from_secs(if lapsed { 1_780_000_000 } else { 1_830_000_000 }),
         state,
         fields: Fields::All,
-        quota: match rng.u8(..4) {
-            0 => vec![Quota { calls: 100, period: Duration::from_secs(1), burst: 200 }],
-            _ => Vec::new(),
-        },
+        quota: package.quota,
         subjects: None,
     }
 }

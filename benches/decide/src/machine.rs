@@ -10,13 +10,14 @@ pub fn describe() -> Value {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let read = |path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let changed = git(&["status", "--porcelain", "--untracked-files=no", "."]);
     json!({
         "cpu": cpu.map_or("unknown", |(_, name)| name),
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
         "kernel": read("/proc/sys/kernel/osrelease"),
         "load": read("/proc/loadavg"),
         "commit": git(&["rev-parse", "--short=12", "HEAD"]),
-        "changed_files": git(&["status", "--porcelain", "--untracked-files=no", "."]).lines().count(),
+        "changed_files": changed.lines().count(),
     })
 }
 

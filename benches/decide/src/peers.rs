@@ -13,7 +13,7 @@ use crate::reference::{
 use crate::rego::{self, Rego};
 use crate::report::{Goal, Report, Row};
 use crate::timing::{Pass, race, slow};
-use crate::{Options, Part, changes, guards, ours};
+use crate::{Options, Part, changes, guards, ours, reference};
 
 /// Agreements that our engine for Cedar takes as policies.
 const COMPILED_MAX: usize = cedar::POLICIES_MAX;
@@ -79,7 +79,7 @@ impl Asked<'_> {
     fn cedar(&self, report: &mut Report) -> Result<()> {
         let mut texts = Texts::new(self.snapshot, self.source);
         let cases = self.cases(&mut texts, false)?;
-        let entities = entities(&self.snapshot.entities())?;
+        let entities = entities(&registered(self.source))?;
         let authorizer = Authorizer::new();
         for case in &cases {
             let response = authorizer.is_authorized(&case.request, &case.slice, &entities);
@@ -119,7 +119,7 @@ impl Asked<'_> {
     ) -> Result<()> {
         let authorizer = Authorizer::new();
         let mut compiled = match self.at {
-            ..=COMPILED_MAX => Some(Compiled::new(all, self.snapshot.entities(), cases)?),
+            ..=COMPILED_MAX => Some(Compiled::new(all, registered(self.source), cases)?),
             _ => None,
         };
         // What takes long is not asked often.
@@ -169,7 +169,7 @@ impl Asked<'_> {
         let guarded = changes::compile(source)?;
         let mut texts = Texts::new(self.snapshot, self.source);
         let cases = self.cases(&mut texts, true)?;
-        let entities = entities(&self.snapshot.entities())?;
+        let entities = entities(&registered(self.source))?;
         let authorizer = Authorizer::new();
         // What no agreement allows is refused before policies are asked.
         let asked: Vec<(usize, &Case)> =
@@ -180,7 +180,7 @@ impl Asked<'_> {
             compare_guards(case, &input, &guarded, &self.circumstances, &response)?;
         }
         let [without, with, reference] = race(
-            self.options.rounds().min(3),
+            self.options.rounds(),
             [
                 self.ours(self.snapshot),
                 self.ours(&guarded),
@@ -200,14 +200,12 @@ impl Asked<'_> {
 
     fn rego(&self, report: &mut Report) -> Result<()> {
         let data = rego::data(self.source, &self.filed)?;
-        let mut texts = Texts::new(self.snapshot, self.source);
         let mut governing = Rego::new(&data, self.inputs, "governing")?;
         let mut allow = Rego::new(&data, self.inputs, "allow")?;
         for (ix, input) in self.inputs.iter().enumerate() {
-            let case = texts.case(&input, &self.filed, &self.circumstances, false)?;
-            let ours = case.governing.as_deref();
-            governing.compare(ix, ours).context("`governing`")?;
-            allow.compare(ix, ours).context("`allow`")?;
+            let ours = reference::governing(self.snapshot, &input, &self.circumstances);
+            governing.compare(ix, ours.as_deref()).context("`governing`")?;
+            allow.compare(ix, ours.as_deref()).context("`allow`")?;
         }
         ensure!(self.inputs.len() > 0, "no calls");
         let [ours, governing, allow] = race(
@@ -225,4 +223,9 @@ impl Asked<'_> {
         report.add(Row { peer, ..row });
         Ok(())
     }
+}
+
+/// The registry as entities.
+fn registered(source: &policy::Source) -> Vec<cedar::Entity> {
+    policy::entities(source).into_iter().map(|(_, entity)| entity).collect()
 }

@@ -85,7 +85,7 @@ impl<'a> Texts<'a> {
 }
 
 /// The agreement that governs, by our account.
-fn governing(snapshot: &Snapshot, input: &Input<'_>, it: &Circumstances) -> Option<String> {
+pub fn governing(snapshot: &Snapshot, input: &Input<'_>, it: &Circumstances) -> Option<String> {
     let caller = snapshot.system(input.system)?;
     let route = snapshot.route(MethodPath::parse(input.path)?).ok()?;
     let mut workspace = Workspace::default();
