@@ -213,7 +213,7 @@ async fn a_token_that_does_not_hold_is_refused_once_issuers_are_configured() {
     world.write("pki/keys.json", key("enc"));
     let check = giaolien(&["check", text(&world.config())]);
     assert_eq!(check.code, 1, "{check:?}");
-    assert!(check.stderr.contains("issuer `id.test` has 0 keys"), "{check:?}");
+    assert!(check.stdout.contains("issuer `id.test` has 0 keys"), "{check:?}");
     gateway.signal("HUP");
     more(&gateway, "configuration rejected", 0).await;
     within(client.unary(request())).await.unwrap();

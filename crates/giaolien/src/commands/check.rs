@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use control::{Counts, LoadError, Problem};
+use dataplane::IssuerError;
 use model::RevisionId;
 use serde_json::json;
 
@@ -36,7 +37,7 @@ impl Check {
             Ok(config) => {
                 // The keys of issuers are read by the data plane.
                 if let Err(error) = assemble::issuers(&config.gateway.tokens) {
-                    eprintln!("error: {error}, in `tokens` of gateway.yaml");
+                    self.print_problems(&[of_tokens(&error)]);
                     return Ok(ExitCode::from(1));
                 }
                 self.print_good(&config);
@@ -102,6 +103,18 @@ impl Check {
                 say(json!({ "problems": problems }));
             }
         }
+    }
+}
+
+/// What is wrong with issuers of tokens.
+fn of_tokens(error: &IssuerError) -> Problem {
+    Problem {
+        file: "gateway.yaml".to_owned(),
+        line: 1,
+        column: 1,
+        found: format!("`tokens` that cannot be used ({error})"),
+        expected: "issuers with keys that sign tokens".to_owned(),
+        hint: None,
     }
 }
 
