@@ -147,7 +147,7 @@ fn serving(running: &Running) -> String {
     let revision = running.live.snapshot().revision();
     let stale = running.stale().map(|rejected| {
         let why = match rejected.problems.first() {
-            Some(first) => format!("{} problems, first {first}", rejected.problems_total),
+            Some(first) => format!("problems {}, first {first}", rejected.problems_total),
             None => rejected.cause.unwrap_or_default(),
         };
         format!("the configuration loaded at {} was rejected: {why}\n", rejected.time)

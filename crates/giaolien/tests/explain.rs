@@ -82,6 +82,9 @@ async fn a_call_by_hand_is_explained() {
     let policy = &forbidden["policies"][0];
     assert_eq!((&policy["file"], &policy["line"]), (&json!("policies/rails.cedar"), &json!(2)));
     assert_eq!(forbidden["changes"][0]["change"], "dossier");
+    let other = by_hand(&world, "Change", 2, &["--purpose", "statistics"]);
+    let both = (&other["changes"][0]["change"], &other["changes"][0]["value"]);
+    assert_eq!(both, (&json!("purpose_and_dossier"), &json!("residence")));
     by_hand(&world, "Change", 0, &["--dossier", "000.00.26.H26-261121-0001"]);
 
     let other = by_hand(&world, "Unary", 2, &["--purpose", "statistics"]);

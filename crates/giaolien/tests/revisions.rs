@@ -94,7 +94,7 @@ async fn a_changed_folder_comes_into_force_by_itself_if_it_is_good() {
     assert_eq!(rejected["rejected"]["origin"], "change");
     assert_eq!(rejected["rejected"]["problems"][0]["file"], "policies/rails.cedar");
     assert!(
-        ready(&gateway).await.contains("was rejected: 1 problems, first policies/rails.cedar:1:")
+        ready(&gateway).await.contains("was rejected: problems 1, first policies/rails.cedar:1:")
     );
 
     world.write("policies/rails.cedar", POLICY);

@@ -77,6 +77,8 @@ pub enum WhatIf {
     Zone(model::ZoneId),
     /// Calling at this time or soon after it.
     Time(Timestamp),
+    /// Stating this purpose and a dossier, where neither is enough by itself.
+    PurposeAndDossier(PurposeCode),
 }
 
 impl Snapshot {
@@ -207,6 +209,15 @@ impl Snapshot {
         let ahead = (1..=HOURS_AHEAD).map(|hours| Timestamp::from_micros(hour + hours * HOUR_US));
         let mut ahead = ahead.filter(|now| allowed(&Context { now: *now, ..*context }));
         found.extend(ahead.next().map(WhatIf::Time));
+        if found.is_empty() && terms.dossier.is_none() {
+            let dossier = Some(Box::from("000"));
+            let both = self.registry.purposes.iter().filter(|purpose| {
+                let purpose = Some(PurposeCode::clone(purpose));
+                let terms = Terms { purpose, dossier: dossier.clone(), ..terms.clone() };
+                allowed(&Context { terms: &terms, ..*context })
+            });
+            found.extend(both.cloned().map(WhatIf::PurposeAndDossier));
+        }
         found
     }
 }

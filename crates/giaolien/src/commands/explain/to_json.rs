@@ -154,6 +154,7 @@ fn lacks(missing: Missing) -> &'static str {
 fn change(words: &Words, change: &WhatIf) -> Value {
     let (kind, value) = match change {
         WhatIf::Purpose(code) => ("purpose", json!(code.as_str())),
+        WhatIf::PurposeAndDossier(code) => ("purpose_and_dossier", json!(code.as_str())),
         WhatIf::NoAgreementNamed => ("agreement", Value::Null),
         WhatIf::Dossier => ("dossier", Value::Null),
         WhatIf::Procedure => ("procedure", Value::Null),

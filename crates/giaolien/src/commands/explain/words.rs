@@ -76,6 +76,11 @@ impl Words {
             WhatIf::Purpose(code) => {
                 with("state the purpose `{}`", "nêu mục đích `{}`", code.as_str())
             }
+            WhatIf::PurposeAndDossier(code) => with(
+                "state the purpose `{}` and a dossier (`exchange-dossier`)",
+                "nêu mục đích `{}` và mã hồ sơ (`exchange-dossier`)",
+                code.as_str(),
+            ),
             WhatIf::NoAgreementNamed => {
                 self.say("name no agreement", "không nêu thỏa thuận nào").to_owned()
             }
