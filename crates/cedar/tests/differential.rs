@@ -12,9 +12,11 @@
 mod generator;
 
 use cedar::Workspace;
+use generator::choices::Choices;
 use generator::mix::Mix;
-use generator::run_seed;
+use generator::strings::EXTENSIONS;
 use generator::world::Size;
+use generator::{run_seed, texts};
 
 fn run(seeds: std::ops::Range<u64>, size: Option<Size>, validate: bool) -> Mix {
     let mut mix = Mix::default();
@@ -57,4 +59,16 @@ fn sets_of_dozens_are_answered_alike() {
 fn sets_of_thousands_are_answered_alike() {
     let mix = run(2_000..2_004, Some(Size { policies: 2_500, asks: 10 }), false);
     assert!(mix.allowed > 0 && mix.allowed < mix.decisions, "{mix}");
+}
+
+#[test]
+fn texts_of_extensions_are_read_alike() {
+    for extension in EXTENSIONS {
+        let world = texts::world(extension, &mut Choices::seeded(1));
+        let mut mix = Mix::default();
+        if let Err(told) = generator::run(&world, false, &mut Workspace::default(), &mut mix) {
+            panic!("{extension:?}: {told}");
+        }
+        assert!(mix.several_reasons == 1 && mix.several_errors == 1, "{mix}");
+    }
 }

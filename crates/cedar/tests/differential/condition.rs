@@ -15,7 +15,7 @@ impl Writer<'_, '_, '_> {
             };
         }
         let depth = depth - 1;
-        match self.choices.weighted(&[1, 5, 4, 1, 5, 3, 3, 2, 3, 1, 3, 4, 2]) {
+        match self.choices.weighted(&[1, 5, 4, 1, 5, 5, 4, 2, 3, 2, 3, 4, 4]) {
             0 => self.leaf(&Kind::Bool),
             1 => self.chain("&&", depth),
             2 => self.chain("||", depth),
@@ -32,7 +32,7 @@ impl Writer<'_, '_, '_> {
             9 => self.has_tag(depth),
             10 => self.like(depth),
             11 => self.contains(depth),
-            _ if self.choices.percent(50) => self.negation(depth),
+            _ if self.choices.percent(30) => self.negation(depth),
             _ => self.extension_test(depth),
         }
     }
@@ -53,6 +53,9 @@ impl Writer<'_, '_, '_> {
 
     fn equality(&mut self, depth: usize) -> Expression {
         let kind = self.any_kind();
+        if self.choices.percent(12) {
+            return self.sets_alike(&kind, depth);
+        }
         let left = self.of(&kind, depth).operand();
         let right = if self.choices.percent(50) {
             self.constant(&kind).operand()
@@ -66,13 +69,36 @@ impl Writer<'_, '_, '_> {
         loose(format!("{left} {operator} {right}"))
     }
 
+    /// Two sets made of the same few members.
+    fn sets_alike(&mut self, kind: &Kind, depth: usize) -> Expression {
+        let count = self.choices.between(1, 3);
+        let members: Vec<String> = (0..count).map(|_| self.of(kind, depth).text).collect();
+        let mut set = || {
+            let mut items = vec![self.choices.pick(&members).clone()];
+            items.extend(self.choices.some(&members, 60));
+            format!("[{}]", items.join(", "))
+        };
+        let (left, right) = (set(), set());
+        match self.choices.below(4) {
+            0 => tight(format!("{left}.containsAll({right})")),
+            1 => tight(format!("[{left}].contains({right})")),
+            2 => loose(format!("{{a: {left}, b: 1}} == {{b: 1, a: {right}}}")),
+            _ => loose(format!("{left} == {right}")),
+        }
+    }
+
     fn order(&mut self, depth: usize) -> Expression {
-        let kind = match self.choices.below(4) {
-            0 | 1 => Kind::Long,
-            2 => Kind::Extension(Extension::Datetime),
+        let kind = match self.choices.below(3) {
+            0 => Kind::Long,
+            1 => Kind::Extension(Extension::Datetime),
             _ => Kind::Extension(Extension::Duration),
         };
-        let (left, right) = (self.of(&kind, depth), self.of(&kind, depth));
+        let other = if !self.words.strict && self.choices.percent(5) {
+            Kind::Extension(*self.choices.pick(&EXTENSIONS))
+        } else {
+            kind.clone()
+        };
+        let (left, right) = (self.of(&kind, depth), self.of(&other, depth));
         let operator = *self.choices.pick(&["<", "<=", ">", ">="]);
         loose(format!("{} {operator} {}", left.operand(), right.operand()))
     }
@@ -92,9 +118,21 @@ impl Writer<'_, '_, '_> {
         let right = match self.choices.below(3) {
             0 => tight(self.uid(at)),
             1 => self.of(&Kind::Entity(at), depth),
+            2 if !self.words.strict && self.choices.percent(40) => self.entities(),
             _ => self.of(&Kind::Set(Box::new(Kind::Entity(at))), depth),
         };
         loose(format!("{left} in {}", right.operand()))
+    }
+
+    /// A set of entities of all types.
+    fn entities(&mut self) -> Expression {
+        let high = if self.choices.percent(30) { 30 } else { 5 };
+        let mut items = Vec::new();
+        for _ in 0..self.choices.between(0, high) {
+            let at = self.any_type();
+            items.push(self.uid(at));
+        }
+        tight(format!("[{}]", items.join(", ")))
     }
 
     fn is(&mut self, depth: usize) -> Expression {
@@ -105,8 +143,11 @@ impl Writer<'_, '_, '_> {
         if self.choices.percent(60) {
             return loose(format!("{left} is {name}"));
         }
-        let above = self.any_type();
-        let above = self.of(&Kind::Entity(above), depth).operand();
+        let mut above = Kind::Entity(self.any_type());
+        if !self.words.strict && self.choices.percent(8) {
+            above = self.any_kind();
+        }
+        let above = self.of(&above, depth).operand();
         loose(format!("{left} is {name} in {above}"))
     }
 

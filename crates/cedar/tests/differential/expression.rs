@@ -85,7 +85,8 @@ impl<'w, 'c, 'b> Writer<'w, 'c, 'b> {
         if *kind == Kind::Bool {
             return self.boolean(depth);
         }
-        if depth == 0 || self.choices.percent(45) {
+        let simple = if matches!(kind, Kind::Extension(_)) { 25 } else { 45 };
+        if depth == 0 || self.choices.percent(simple) {
             return self.leaf(kind);
         }
         let depth = depth - 1;
@@ -285,10 +286,10 @@ impl<'w, 'c, 'b> Writer<'w, 'c, 'b> {
 
     pub(crate) fn any_kind(&mut self) -> Kind {
         // A kind of something that can be reached, mostly: fresh kinds meet no paths.
-        if self.choices.percent(70) && !self.paths.is_empty() {
+        if self.choices.percent(65) && !self.paths.is_empty() {
             return self.choices.pick(self.paths).kind.clone();
         }
-        if self.choices.percent(20) {
+        if self.choices.percent(40) {
             return Kind::Extension(*self.choices.pick(&EXTENSIONS));
         }
         self.words.kind(self.choices, 1)

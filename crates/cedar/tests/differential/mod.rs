@@ -19,7 +19,8 @@ pub(crate) mod mix;
 mod paths;
 mod policy;
 mod shrink;
-mod strings;
+pub(crate) mod strings;
+pub(crate) mod texts;
 mod vocabulary;
 pub(crate) mod world;
 
