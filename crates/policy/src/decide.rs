@@ -139,6 +139,7 @@ impl Snapshot {
     ) -> Refusal {
         let terms = context.terms;
         let mut nearest: Option<(Reason, &Slot)> = None;
+        let mut best = 0;
         for slot in self.candidates(caller, route, terms, None) {
             let reason = match (standing(slot, context.now), purpose) {
                 // Agreements in force that imply different purposes imply none.
@@ -146,8 +147,9 @@ impl Snapshot {
                 (Ok(()), Some(_)) => Reason::PurposeNotCovered,
                 (Err(reason), _) => reason,
             };
-            if nearest.is_none_or(|(near, _)| rank(reason) > rank(near)) {
-                nearest = Some((reason, slot));
+            let near = rank(reason, purpose == Some(slot.purpose));
+            if near > best {
+                (nearest, best) = (Some((reason, slot)), near);
             }
         }
         match nearest {
@@ -175,15 +177,17 @@ pub(crate) fn standing(slot: &Slot, now: Timestamp) -> Result<(), Reason> {
 }
 
 /// How near a refused agreement came to allowing the call; the nearest one explains the refusal.
-fn rank(reason: Reason) -> u8 {
-    match reason {
-        Reason::PurposeNotCovered => 5,
-        Reason::AgreementSuspended => 4,
-        Reason::AgreementNotYetValid => 3,
-        Reason::AgreementExpired => 2,
-        Reason::AgreementDraft => 1,
-        _ => 0,
-    }
+/// One that covers the purpose is nearer than one in force that does not.
+fn rank(reason: Reason, covers_purpose: bool) -> u8 {
+    let rank = match reason {
+        Reason::PurposeNotCovered => 6,
+        Reason::AgreementSuspended => 5,
+        Reason::AgreementNotYetValid => 4,
+        Reason::AgreementExpired => 3,
+        Reason::AgreementDraft => 2,
+        _ => 1,
+    };
+    if covers_purpose { rank + 6 } else { rank }
 }
 
 fn explain(reason: Reason, slot: &Slot, terms: &Terms) -> Refusal {

@@ -162,10 +162,28 @@ fn slow(source: &Source, asked: &Asked<'_>) -> Result<(String, String), Reason> 
         State::Ended => Err(Reason::AgreementEnded),
     };
     let forceful = || named.iter().filter(|(_, it)| in_force(it).is_ok()).map(|(_, it)| *it);
+    let nearest = |which: &dyn Fn(&Agreement) -> bool| {
+        let reasons: BTreeSet<Reason> = named
+            .iter()
+            .filter(|(_, agreement)| which(agreement))
+            .filter_map(|(_, agreement)| in_force(agreement).err())
+            .collect();
+        let order = [
+            Reason::AgreementSuspended,
+            Reason::AgreementNotYetValid,
+            Reason::AgreementExpired,
+            Reason::AgreementDraft,
+            Reason::AgreementEnded,
+        ];
+        order.into_iter().find(|reason| reasons.contains(reason))
+    };
     match &asked.terms.purpose {
         Some(purpose) => {
             if let Some(found) = forceful().find(|it| it.purposes.contains(purpose)) {
                 return Ok((found.id.to_string(), purpose.to_string()));
+            }
+            if let Some(reason) = nearest(&|it| it.purposes.contains(purpose)) {
+                return Err(reason);
             }
             if forceful().next().is_some() {
                 return Err(Reason::PurposeNotCovered);
@@ -182,21 +200,10 @@ fn slow(source: &Source, asked: &Asked<'_>) -> Result<(String, String), Reason> 
             }
         }
     }
-    let reasons: BTreeSet<Reason> =
-        named.iter().filter_map(|(_, agreement)| in_force(agreement).err()).collect();
-    let order = [
-        Reason::AgreementSuspended,
-        Reason::AgreementNotYetValid,
-        Reason::AgreementExpired,
-        Reason::AgreementDraft,
-        Reason::AgreementEnded,
-    ];
-    Err(order.into_iter().find(|reason| reasons.contains(reason)).unwrap_or(
-        match asked.terms.agreement {
-            Some(_) => Reason::AgreementNotApplicable,
-            None => Reason::AgreementMissing,
-        },
-    ))
+    Err(nearest(&|_| true).unwrap_or(match asked.terms.agreement {
+        Some(_) => Reason::AgreementNotApplicable,
+        None => Reason::AgreementMissing,
+    }))
 }
 
 /// Who stands for a system, nearest first.

@@ -19,7 +19,7 @@ pub(super) fn compile(
     let entities = actions().into_iter().chain(entities.into_iter().map(|(_, made)| made));
     let entities = entities.collect();
     match Engine::compile(&files.policies, entities, Keys::NAMES) {
-        Ok(engine) => guards(registry, engine, utc_offset_minutes),
+        Ok(engine) => guards(registry, engine.with_places(&files.places), utc_offset_minutes),
         Err(error) => {
             let subject = Subject::Policy(String::new());
             problems.add(&subject, "", error.to_string(), "policies that compile");
