@@ -34,6 +34,7 @@ impl Running {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_time_us: started.as_micros(),
             calls_in_flight: count(self.gateway.calls_in_flight()),
+            connections: count(self.gateway.connections()),
             ledger: Some(get_status_response::Ledger {
                 origin: ledger.origin.to_string(),
                 size: ledger.size,

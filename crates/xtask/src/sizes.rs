@@ -65,7 +65,9 @@ fn sources(dir: &Path) -> Result<Vec<PathBuf>> {
     for entry in fs::read_dir(dir).with_context(|| format!("read `{}`", dir.display()))? {
         let path = entry?.path();
         if path.is_dir() {
-            found.extend(sources(&path)?);
+            // What was generated there is nobody's to read.
+            let is_built = path.file_name().is_some_and(|name| name == "target");
+            found.extend(if is_built { Vec::new() } else { sources(&path)? });
         } else if path.extension().is_some_and(|extension| extension == "rs")
             && path.components().any(|part| part.as_os_str() == "src")
         {

@@ -146,7 +146,7 @@ fn text(status: &GetStatusResponse) -> String {
         why(status.origin()),
     );
     let memory = bytes(status.memory_bytes);
-    let GetStatusResponse { agreements, policies, calls_in_flight, .. } = status;
+    let GetStatusResponse { agreements, policies, calls_in_flight, connections, .. } = status;
     let reload = match status.reload_mode() {
         ReloadMode::OnChange => "on SIGHUP and when the folder changes",
         ReloadMode::Signal | ReloadMode::Unspecified => "on SIGHUP",
@@ -154,7 +154,7 @@ fn text(status: &GetStatusResponse) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(text, "{agreements} agreements, {policies} policies, {memory} of memory");
     let _ = writeln!(text, "loads its folder {reload}");
-    let _ = writeln!(text, "{calls_in_flight} calls in flight");
+    let _ = writeln!(text, "{calls_in_flight} calls in flight, {connections} connections");
     if let Some(ledger) = &status.ledger {
         let (size, root) = (ledger.size, STANDARD.encode(&ledger.root_hash));
         let _ = writeln!(text, "ledger {}: {size} entries, root hash {root}", ledger.origin);
@@ -236,6 +236,7 @@ fn to_json(status: &GetStatusResponse) -> Value {
             ReloadMode::Signal | ReloadMode::Unspecified => "signal",
         },
         "calls_in_flight": status.calls_in_flight,
+        "connections": status.connections,
         "ledger": ledger,
         "rejected": rejected,
     })
@@ -291,6 +292,7 @@ mod tests {
             memory_bytes: 3 << 19,
             in_force_time_us: 1_795_000_000_000_000,
             calls_in_flight: 3,
+            connections: 2,
             ledger: Some(Ledger {
                 origin: "ledger.test".to_owned(),
                 size: 40,
@@ -313,7 +315,7 @@ mod tests {
             revision 1795000000 in force since 2026-11-18T11:06:40Z, from the start
             12 agreements, 2 policies, 1.5 MiB of memory
             loads its folder on SIGHUP
-            3 calls in flight
+            3 calls in flight, 2 connections
             ledger ledger.test: 40 entries, root hash AAAA
             ledger takes no entries: no space left
             last rejected at 2026-11-18T11:07:40Z, after a change of the folder: 1 problem
