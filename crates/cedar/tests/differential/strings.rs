@@ -287,6 +287,17 @@ pub(crate) const PLAIN: &[&str] = &[
     "\\*",
     "User::\"a\"",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab",
+    // Alike at both ends, and around the lengths at which an engine may treat them otherwise.
+    "hồ sơ 000001 cư trú",
+    "hồ sơ 000002 cư trú",
+    "1234567",
+    "12345678",
+    "123456789",
+    "1234567812345678",
+    "1234567912345678",
+    "12345678112345678",
+    "12345678212345678",
+    "\0\0",
 ];
 
 /// Names of attributes that need no quotes.
