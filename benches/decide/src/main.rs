@@ -292,8 +292,9 @@ fn changed(
     snapshot: Snapshot,
     inputs: &Inputs,
 ) -> Result<()> {
-    let step = (source.agreements.len() / CHANGES).max(1);
-    let some = source.agreements.into_iter().step_by(step).take(CHANGES).collect::<Vec<_>>();
+    let count = CHANGES + changes::FIRST;
+    let step = (source.agreements.len() / count).max(1);
+    let some = source.agreements.into_iter().step_by(step).take(count).collect::<Vec<_>>();
     let found = changes::change(snapshot, inputs, &some)?;
     let us = |rank: usize| {
         let ix = (found.changes_us.len() * rank / 100).min(found.changes_us.len() - 1);
@@ -303,9 +304,11 @@ fn changed(
     report.add(Row { what: "a change until it is live, p50", ours: us(50), ..row });
     report.add(Row { what: "a change until it is live, p99", ours: us(99), ..row });
     report.add(Row { what: "a change until it is live, longest", ours: us(100), ..row });
+    let row = Row { goal: Goal::None, ..row };
+    let what = "longest of the first changes after loading";
+    report.add(Row { what, ours: found.first_us, ..row });
     let (longest, p999) = changes::tail(&found.during_ns);
     let (longest_before, p999_before) = changes::tail(&found.before_ns);
-    let row = Row { goal: Goal::None, unit: "us", ..row };
     let peer = Some(("without changes", longest_before / 1e3));
     report.add(Row { what: "longest decision meanwhile", ours: longest / 1e3, peer, ..row });
     let peer = Some(("without changes", p999_before / 1e3));
