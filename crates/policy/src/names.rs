@@ -1,6 +1,6 @@
 //! Names of objects and their numbers, close together in memory: every call looks three up.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -12,8 +12,8 @@ use crate::registry::{Ix, row};
 pub(crate) struct Names {
     /// Part of the hash of each name, and its number.
     table: HashTable<(u32, Ix)>,
-    /// All names, one after the other.
-    text: String,
+    /// All names, one after the other: as bytes, which are cut out without looking at characters.
+    text: Vec<u8>,
     /// Where each name ends.
     ends: Vec<u32>,
 }
@@ -23,7 +23,7 @@ impl Names {
     pub(crate) fn push(&mut self, name: &str) -> bool {
         let is_new = self.get(name).is_none();
         let ix = Ix::try_from(self.ends.len()).unwrap_or(Ix::MAX);
-        self.text.push_str(name);
+        self.text.extend_from_slice(name.as_bytes());
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
         let short = short(name);
         self.table.insert_unique(spread(short), (short, ix), |(short, _)| spread(*short));
@@ -33,12 +33,13 @@ impl Names {
     /// The number of `name`.
     pub(crate) fn get(&self, name: &str) -> Option<Ix> {
         let short = short(name);
-        let is_it = |(other, ix): &(u32, Ix)| *other == short && self.name(*ix) == Some(name);
+        let is_it = |(other, ix): &(u32, Ix)| {
+            *other == short && self.bytes(*ix).is_some_and(|bytes| bytes == name.as_bytes())
+        };
         self.table.find(spread(short), is_it).map(|(_, ix)| *ix)
     }
 
-    /// The name with the number `ix`.
-    fn name(&self, ix: Ix) -> Option<&str> {
+    fn bytes(&self, ix: Ix) -> Option<&[u8]> {
         let end = *row(&self.ends, ix)?;
         let start = ix.checked_sub(1).and_then(|before| row(&self.ends, before));
         let start = start.copied().unwrap_or_default();
@@ -47,12 +48,14 @@ impl Names {
 
     /// All names, in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..).map_while(|ix| self.name(ix))
+        (0..).map_while(|ix| std::str::from_utf8(self.bytes(ix)?).ok())
     }
 }
 
 fn short(name: &str) -> u32 {
-    u32::try_from(FixedState::default().hash_one(name) >> 32).unwrap_or_default()
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write(name.as_bytes());
+    u32::try_from(hasher.finish() >> 32).unwrap_or_default()
 }
 
 /// A hash for the table, which looks at the highest and the lowest bits.
