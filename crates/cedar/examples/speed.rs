@@ -10,8 +10,16 @@ use cedar::{Datum, Engine, Entity, Request, Uid, Value, Workspace};
 const RUNS: usize = 60;
 
 fn main() {
+    let only = std::env::args().nth(1);
+    let size = std::env::args().nth(2).and_then(|size| size.parse().ok());
     for count in [1, 10, 100, 1_000, 10_000, 60_000] {
         for (name, policy) in SHAPES {
+            if size.is_some_and(|size: usize| size != count) {
+                continue;
+            }
+            if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+                continue;
+            }
             let mut text = String::new();
             for ix in 0..count {
                 writeln!(text, "{}", policy.replace("%", &ix.to_string())).expect("a string");

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use cedar_policy::pst;
 use cedar_policy::{Entities, Policy, PolicySet};
 
-use crate::eval::{Glances, Run, Scratch};
+use crate::eval::Run;
+use crate::glances::Glances;
 use crate::index::{Entry, Filed, Index, Leaf, build};
 use crate::lower::{Lowering, Slots};
 use crate::names::{Names, Naming, number};
 use crate::program::{Program, Scope, Span, Test, Truth};
 use crate::reference::{Reference, entities_of};
+use crate::sets::Scratch;
 use crate::store::{Stored, keep};
 use crate::value::Held;
 use crate::{ConvertError, Entity, EntityRef, Key, Request};
@@ -148,7 +150,7 @@ impl Engine {
                     left.push(policy.clone());
                     uncompiled.push((PolicyIx(ix), reason.into()));
                     let tests = lowering.place_tests(vec![test]);
-                    (Reference::scope(policy, lowering.naming()), tests)
+                    (lowering.scope_of(policy), tests)
                 }
             };
             filed.push(Filed { policy: ix, permits: info.effect == Effect::Permit, scope, tests });

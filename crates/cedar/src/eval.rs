@@ -4,20 +4,18 @@
 //! the scratch, which the workspace keeps from one request to the next.
 
 use crate::engine::Engine;
-use crate::names::number;
+use crate::glances::Glances;
 use crate::program::{
     Arithmetic, Comparison, ConstantIx, Extension, IpTest, Node, NodeIx, SetTest, Slot, SlotIx,
     Span, Test, Truth, Variable,
 };
 use crate::request::Request;
 use crate::scalar::{Glance, Scalar};
-use crate::store::{Stored, find};
+use crate::sets::Scratch;
+use crate::store::Stored;
 use crate::time::{DAY_MS, parse_datetime, parse_duration};
 use crate::value::{Held, Key, Record, RecordForm, Set, SetForm, Value};
 use crate::{Decimal, EntityRef, IpNet};
-
-/// From this many members on a set is searched rather than scanned.
-const SCANNED_MAX: usize = 8;
 
 /// One request at work.
 pub(crate) struct Run<'a, 'w> {
@@ -25,80 +23,6 @@ pub(crate) struct Run<'a, 'w> {
     pub(crate) request: Request<'a>,
     pub(crate) glances: &'w mut Glances,
     pub(crate) scratch: Scratch<'a>,
-}
-
-/// What is in the slots, each from when it is first asked for in a request.
-#[derive(Debug, Default)]
-pub(crate) struct Glances {
-    /// For each key of the engine, where the context has it, from 1; or 0.
-    places: Vec<u32>,
-    /// With the turn in which it was put there.
-    slots: Vec<(u32, Scalar)>,
-    turn: u32,
-}
-
-impl Glances {
-    /// Forgets what was in the slots; there are as many as the program has.
-    pub(crate) fn begin(&mut self, engine: &Engine, context: Record<'_>) {
-        if self.turn == u32::MAX {
-            self.slots.clear();
-            self.turn = 0;
-        }
-        self.turn += 1;
-        let (slots, keys) = (engine.program.slots.len(), engine.names.keys.len() as usize);
-        if self.slots.len() < slots {
-            self.slots.resize(slots, (0, Scalar::ABSENT));
-        }
-        if self.places.len() < keys {
-            self.places.resize(keys, 0);
-        }
-        self.mark(context, true);
-    }
-
-    pub(crate) fn end(&mut self, context: Record<'_>) {
-        self.mark(context, false);
-    }
-
-    /// Notes for each key where the context has it, or forgets it again.
-    fn mark(&mut self, context: Record<'_>, present: bool) {
-        let mut set = |place: usize, key: Key| {
-            if let Some(slot) = self.places.get_mut(key.0 as usize) {
-                *slot = if present { number(place) + 1 } else { 0 };
-            }
-        };
-        match context.0 {
-            RecordForm::Held(all) => all.iter().enumerate().for_each(|(ix, it)| set(ix, it.0)),
-            RecordForm::Given(all) => all.iter().enumerate().for_each(|(ix, it)| set(ix, it.0)),
-            RecordForm::Scratch(..) => {}
-        }
-    }
-}
-
-/// Sets and records that conditions make on the way.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch<'a> {
-    members: Vec<Value<'a>>,
-    attributes: Vec<(Key, Value<'a>)>,
-    pending: Vec<Value<'a>>,
-}
-
-impl<'a> Scratch<'a> {
-    fn clear(&mut self) {
-        self.members.clear();
-        self.attributes.clear();
-        self.pending.clear();
-    }
-
-    /// The same memory, for values of another lifetime; it is empty.
-    pub(crate) fn renewed<'b>(mut self) -> Scratch<'b> {
-        self.clear();
-        // Collecting a vector's own iterator keeps its allocation.
-        Scratch {
-            members: self.members.into_iter().map_while(|_| None).collect(),
-            attributes: self.attributes.into_iter().map_while(|_| None).collect(),
-            pending: self.pending.into_iter().map_while(|_| None).collect(),
-        }
-    }
 }
 
 impl<'a> Run<'a, '_> {
@@ -116,37 +40,43 @@ impl<'a> Run<'a, '_> {
         Truth::True
     }
 
-    #[inline]
+    /// The tests that policies mostly have stand in the caller's loop; others are called.
+    #[inline(always)]
     fn test(&mut self, test: Test) -> Truth {
         match test {
-            Test::SlotEqual(slot, constant) => {
-                let (glance, constant_glance) = (self.glance(slot), self.constant_glance(constant));
-                if glance.is_absent() {
-                    return Truth::Error;
-                }
-                match glance.glance(&constant_glance) {
-                    Glance::Equal => Truth::True,
-                    Glance::Unequal => Truth::False,
-                    Glance::Unclear => self.with(slot, constant, |run, value, constant| {
-                        run.equal(value, constant.view()).into()
-                    }),
-                }
-            }
+            Test::SlotEqual(slot, constant) => self.slot_equal(slot, constant),
+            Test::SlotUnequal(slot, constant) => self.slot_equal(slot, constant).negated(),
             Test::SlotCompare(how, slot, constant) => {
                 match self.glance(slot).numbers(&self.constant_glance(constant)) {
                     Some((left, right)) => how.holds(&left, &right).into(),
                     None => Truth::Error,
                 }
             }
-            Test::SlotTrue(slot) => self.glance(slot).boolean().map_or(Truth::Error, Truth::from),
-            Test::SlotHas(slot) => (!self.glance(slot).is_absent()).into(),
             _ => self.common(test),
         }
+    }
+
+    #[inline(always)]
+    fn slot_equal(&mut self, slot: SlotIx, constant: ConstantIx) -> Truth {
+        let (glance, constant_glance) = (self.glance(slot), self.constant_glance(constant));
+        match glance.glance(&constant_glance) {
+            Glance::Equal => Truth::True,
+            Glance::Unequal if glance.is_absent() => Truth::Error,
+            Glance::Unequal => Truth::False,
+            Glance::Unclear => self.equal_in_full(slot, constant),
+        }
+    }
+
+    #[inline(never)]
+    fn equal_in_full(&mut self, slot: SlotIx, constant: ConstantIx) -> Truth {
+        self.with(slot, constant, |run, value, constant| run.equal(value, constant.view()).into())
     }
 
     #[inline(never)]
     fn common(&mut self, test: Test) -> Truth {
         match test {
+            Test::SlotTrue(slot) => self.glance(slot).boolean().map_or(Truth::Error, Truth::from),
+            Test::SlotHas(slot) => (!self.glance(slot).is_absent()).into(),
             Test::SlotsEqual(left, right) => {
                 let (first, second) = (self.glance(left), self.glance(right));
                 if first.is_absent() || second.is_absent() {
@@ -184,11 +114,7 @@ impl<'a> Run<'a, '_> {
             Test::Reference(ix) => engine.ask_reference(ix, &self.request),
             Test::All(span) => self.first(span, Truth::True),
             Test::Any(span) => self.first(span, Truth::False),
-            Test::Not(ix) => match self.test_at(ix) {
-                Truth::True => Truth::False,
-                Truth::False => Truth::True,
-                Truth::Error => Truth::Error,
-            },
+            Test::Not(ix) => self.test_at(ix).negated(),
             Test::If(ix) => match self.test_at(ix) {
                 Truth::True => self.test_at(ix + 1),
                 Truth::False => self.test_at(ix + 2),
@@ -259,6 +185,7 @@ impl<'a> Run<'a, '_> {
         }
     }
 
+    #[inline(never)]
     fn test_at(&mut self, ix: u32) -> Truth {
         match self.engine.program.tests.get(ix as usize) {
             Some(test) => self.test(*test),
@@ -294,7 +221,7 @@ impl<'a> Run<'a, '_> {
         self.engine.program.constants.get(ix as usize)
     }
 
-    fn stored(&self, entity: EntityRef) -> Option<&'a Stored> {
+    pub(crate) fn stored(&self, entity: EntityRef) -> Option<&'a Stored> {
         self.engine.store.get(entity.ix as usize).filter(|it| it.present)
     }
 
@@ -308,20 +235,18 @@ impl<'a> Run<'a, '_> {
     }
 
     /// What is in a slot, at a glance.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn glance(&mut self, slot: SlotIx) -> Scalar {
-        match self.glances.slots.get(slot as usize) {
-            Some((turn, scalar)) if *turn == self.glances.turn => *scalar,
-            _ => self.look(slot),
+        match self.glances.get(slot) {
+            Some(scalar) => scalar,
+            None => self.look(slot),
         }
     }
 
     #[inline(never)]
     fn look(&mut self, slot: SlotIx) -> Scalar {
         let scalar = Scalar::of(self.load(slot));
-        if let Some(place) = self.glances.slots.get_mut(slot as usize) {
-            *place = (self.glances.turn, scalar);
-        }
+        self.glances.put(slot, scalar);
         scalar
     }
 
@@ -338,10 +263,7 @@ impl<'a> Run<'a, '_> {
             },
             Slot::Attribute(variable, key) => match self.entity(variable) {
                 Some(entity) => self.stored(entity)?.attribute(key).map(Held::view),
-                None => {
-                    let place = self.glances.places.get(key.0 as usize)?.checked_sub(1)?;
-                    self.request.context.at(place as usize)
-                }
+                None => self.request.context.at(self.glances.place(key)?),
             },
             Slot::Deeper(base, key) => self.select(self.load(base)?, key),
         }
@@ -376,39 +298,6 @@ impl<'a> Run<'a, '_> {
             (Some(Value::Str(text)), Some(pattern)) => pattern.matches(text).into(),
             _ => Truth::Error,
         }
-    }
-
-    fn is_in(&self, value: Value<'a>, above: Value<'a>) -> Truth {
-        let Value::Entity(entity) = value else { return Truth::Error };
-        match above {
-            Value::Entity(above) => self.is_below(entity, above).into(),
-            Value::Set(Set(SetForm::Held(members))) if members.len() > SCANNED_MAX => {
-                // Sorted by type first, all are entities if the first and the last are.
-                let ends = (members.first(), members.last());
-                let (Some(Held::Entity(_)), Some(Held::Entity(_))) = ends else {
-                    return Truth::Error;
-                };
-                let above = self.stored(entity).map_or(&[][..], |it| &it.ancestors);
-                let is_member = |ix: u32| members.binary_search_by_key(&ix, held_entity).is_ok();
-                (is_member(entity.ix) || above.iter().any(|ix| is_member(*ix))).into()
-            }
-            Value::Set(set) => {
-                // All members must be entities, also those after the one that decides.
-                let mut found = false;
-                for ix in 0..self.len(set) {
-                    let Some(Value::Entity(above)) = self.member(set, ix) else {
-                        return Truth::Error;
-                    };
-                    found = found || self.is_below(entity, above);
-                }
-                found.into()
-            }
-            _ => Truth::Error,
-        }
-    }
-
-    fn is_below(&self, entity: EntityRef, above: EntityRef) -> bool {
-        entity == above || self.stored(entity).is_some_and(|it| it.is_below(above.ix))
     }
 
     fn node_at(&mut self, ix: NodeIx) -> Option<Value<'a>> {
@@ -520,136 +409,6 @@ impl<'a> Run<'a, '_> {
             self.scratch.pending.push(value);
         }
         Some((start, nodes.len as usize))
-    }
-
-    fn attribute(&self, record: Record<'a>, key: Key) -> Option<Value<'a>> {
-        let given = match record.0 {
-            RecordForm::Held(attributes) => return find(attributes, key).map(Held::view),
-            RecordForm::Given(attributes) => attributes,
-            RecordForm::Scratch(..) => self.made(record),
-        };
-        given.iter().find(|(it, _)| *it == key).map(|(_, value)| *value)
-    }
-
-    fn made(&self, record: Record<'a>) -> &[(Key, Value<'a>)] {
-        match record.0 {
-            RecordForm::Scratch(first, len) => {
-                self.scratch.attributes.get(first..first + len).unwrap_or_default()
-            }
-            RecordForm::Given(attributes) => attributes,
-            RecordForm::Held(_) => &[],
-        }
-    }
-
-    fn width(&self, record: Record<'a>) -> usize {
-        match record.0 {
-            RecordForm::Held(attributes) => attributes.len(),
-            RecordForm::Given(attributes) => attributes.len(),
-            RecordForm::Scratch(_, len) => len,
-        }
-    }
-
-    fn len(&self, set: Set<'a>) -> usize {
-        match set.0 {
-            SetForm::Held(members) => members.len(),
-            SetForm::Given(members) => members.len(),
-            SetForm::Scratch(_, len) => len,
-        }
-    }
-
-    fn member(&self, set: Set<'a>, ix: usize) -> Option<Value<'a>> {
-        match set.0 {
-            SetForm::Held(members) => members.get(ix).map(Held::view),
-            SetForm::Given(members) => members.get(ix).copied(),
-            SetForm::Scratch(first, _) => self.scratch.members.get(first + ix).copied(),
-        }
-    }
-
-    fn contains(&self, set: Value<'a>, value: Value<'a>) -> Truth {
-        match set {
-            Value::Set(set) => self.has_member(set, Some(value)).into(),
-            _ => Truth::Error,
-        }
-    }
-
-    fn has_member(&self, set: Set<'a>, value: Option<Value<'a>>) -> bool {
-        let Some(value) = value else { return false };
-        if let SetForm::Held(members) = set.0
-            && let Some(found) = search(members, value)
-        {
-            return found;
-        }
-        (0..self.len(set)).any(|ix| self.member(set, ix).is_some_and(|it| self.equal(it, value)))
-    }
-
-    /// Whether all members of `part` are in `set`.
-    fn covers(&self, set: Set<'a>, part: Set<'a>) -> bool {
-        (0..self.len(part)).all(|ix| self.has_member(set, self.member(part, ix)))
-    }
-
-    /// Equality by value; values of different types are not equal.
-    fn equal(&self, left: Value<'a>, right: Value<'a>) -> bool {
-        match (left, right) {
-            (Value::Bool(a), Value::Bool(b)) => a == b,
-            (Value::Long(a), Value::Long(b)) => a == b,
-            (Value::Str(a), Value::Str(b)) => a == b,
-            (Value::Entity(a), Value::Entity(b)) => a == b,
-            (Value::Decimal(a), Value::Decimal(b)) => a == b,
-            (Value::Datetime(a), Value::Datetime(b)) => a == b,
-            (Value::Duration(a), Value::Duration(b)) => a == b,
-            (Value::Ip(a), Value::Ip(b)) => a == b,
-            (Value::Set(a), Value::Set(b)) => match (a.0, b.0) {
-                (SetForm::Held(a), SetForm::Held(b)) => a == b,
-                _ => self.covers(a, b) && self.covers(b, a),
-            },
-            (Value::Record(a), Value::Record(b)) => self.same_record(a, b),
-            _ => false,
-        }
-    }
-
-    fn same_record(&self, left: Record<'a>, right: Record<'a>) -> bool {
-        if self.width(left) != self.width(right) {
-            return false;
-        }
-        match left.0 {
-            RecordForm::Held(attributes) => attributes.iter().all(|(key, value)| {
-                self.attribute(right, *key).is_some_and(|it| self.equal(value.view(), it))
-            }),
-            _ => self.made(left).iter().all(|(key, value)| {
-                self.attribute(right, *key).is_some_and(|it| self.equal(*value, it))
-            }),
-        }
-    }
-}
-
-fn held_entity(held: &Held) -> u32 {
-    match held {
-        Held::Entity(it) => it.ix,
-        _ => u32::MAX,
-    }
-}
-
-/// Whether sorted members hold a value, if its type is one that can be searched for.
-fn search(members: &[Held], value: Value<'_>) -> Option<bool> {
-    use std::cmp::Ordering::{Equal, Greater, Less};
-    // Members of other types stand before or after all of the value's type.
-    let order = |held: &Held| match (held, value) {
-        (Held::Long(a), Value::Long(b)) => a.cmp(&b),
-        (Held::Str(a), Value::Str(b)) => (**a).cmp(b),
-        (Held::Entity(a), Value::Entity(b)) => a.cmp(&b),
-        (Held::Bool(_) | Held::Long(_), Value::Str(_) | Value::Entity(_))
-        | (Held::Bool(_), Value::Long(_))
-        | (Held::Str(_), Value::Entity(_)) => Less,
-        _ => Greater,
-    };
-    match value {
-        Value::Long(_) | Value::Str(_) | Value::Entity(_) if members.len() <= 4 => {
-            Some(members.iter().any(|held| order(held) == Equal))
-        }
-        Value::Long(_) | Value::Str(_) | Value::Entity(_) => {
-            Some(members.binary_search_by(order).is_ok())
-        }
-        _ => None,
     }
 }
 

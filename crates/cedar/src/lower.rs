@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use cedar_policy::pst::{
-    ActionConstraint, BinaryOp, Clause, EntityOrSlot, EntityUID, Expr, Literal, PatternElem,
-    PrincipalConstraint, ResourceConstraint, SlotId, UnaryOp, Var,
-};
+use cedar_policy::pst::{BinaryOp, Clause, EntityUID, Expr, Literal, SlotId, UnaryOp};
 
+use crate::EntityRef;
 use crate::names::{Naming, number};
+use crate::operators::{
+    FAIL, UnaryNode, binary_node, is_test, pattern, rare_test, unary_node, unary_test, variable,
+};
 use crate::program::{
-    Actions, Arithmetic, Comparison, ConstantIx, Extension, IpTest, Node, NodeIx, Pattern, Program,
-    Scope, SetTest, Side, Slot, SlotIx, Span, Test, TestIx, Truth, Variable,
+    Comparison, ConstantIx, Node, NodeIx, Program, Slot, SlotIx, Span, Test, TestIx, Truth,
+    Variable,
 };
 use crate::scalar::Scalar;
 use crate::value::Held;
-use crate::{Decimal, EntityRef, IpNet, parse_datetime, parse_duration};
 
 /// How deep conditions may nest to be compiled; deeper ones are left to the reference, which
 /// looks after the stack itself.
@@ -25,7 +25,7 @@ const MEMBERS_MAX: usize = 65_536;
 
 /// Why a policy is left to the reference.
 pub(crate) type Reason = &'static str;
-type Result<T> = std::result::Result<T, Reason>;
+pub(crate) type Result<T> = std::result::Result<T, Reason>;
 
 /// What turns trees into the instructions of one engine.
 pub(crate) struct Lowering<'n> {
@@ -205,25 +205,8 @@ impl<'n> Lowering<'n> {
             },
             _ => {
                 let (left, right) = (self.place_node(left), self.place_node(right));
-                match op {
-                    BinaryOp::ContainsAll => Test::CompareSets(SetTest::All, left, right),
-                    BinaryOp::ContainsAny => Test::CompareSets(SetTest::Any, left, right),
-                    BinaryOp::HasTag => Test::HasTag(left, right),
-                    BinaryOp::IsInRange => Test::InRange(left, right),
-                    BinaryOp::DecimalLessThan => {
-                        Test::CompareDecimal(Comparison::Less, left, right)
-                    }
-                    BinaryOp::DecimalLessEq => {
-                        Test::CompareDecimal(Comparison::LessEqual, left, right)
-                    }
-                    BinaryOp::DecimalGreater => {
-                        Test::CompareDecimal(Comparison::Greater, left, right)
-                    }
-                    BinaryOp::DecimalGreaterEq => {
-                        Test::CompareDecimal(Comparison::GreaterEqual, left, right)
-                    }
-                    _ => return Err("it has an operator that is not known here"),
-                }
+                let test = rare_test(op, left, right);
+                test.ok_or("it has an operator that is not known here")?
             }
         };
         Ok(Some(test))
@@ -270,7 +253,7 @@ impl<'n> Lowering<'n> {
         }
         Ok(match &**expr {
             Expr::Literal(literal) => self.literal(literal)?,
-            Expr::Var(variable) => Node::Slot(self.slot(Slot::Variable(of(variable)))),
+            Expr::Var(var) => Node::Slot(self.slot(Slot::Variable(variable(var)))),
             Expr::Slot(slot) => match slots.get(slot) {
                 Some(uid) => {
                     let entity = self.entity(uid);
@@ -382,6 +365,12 @@ impl<'n> Lowering<'n> {
             Test::Always(Truth::False) => Test::Always(Truth::True),
             Test::Always(Truth::True) => Test::Always(Truth::False),
             Test::Always(Truth::Error) => test,
+            // Trees have `>=` as the negation of `<`, and so on.
+            Test::SlotCompare(how, slot, ix) => Test::SlotCompare(how.negated(), slot, ix),
+            Test::Compare(how, left, right) => Test::Compare(how.negated(), left, right),
+            Test::SlotEqual(slot, ix) => Test::SlotUnequal(slot, ix),
+            Test::SlotUnequal(slot, ix) => Test::SlotEqual(slot, ix),
+            Test::Not(ix) => self.program.tests.get(ix as usize).copied().unwrap_or(FAIL),
             _ => Test::Not(self.place_tests(vec![test]).start),
         }
     }
@@ -453,160 +442,11 @@ impl<'n> Lowering<'n> {
         nodes.iter().map(one).collect()
     }
 
-    fn entity(&mut self, uid: &EntityUID) -> EntityRef {
+    pub(crate) fn entity(&mut self, uid: &EntityUID) -> EntityRef {
         self.naming.entity(&uid.ty.to_string(), &uid.eid)
     }
-
-    /// A scope as the syntax tree of a policy without slots has it.
-    pub(crate) fn scope(
-        &mut self,
-        principal: &PrincipalConstraint,
-        action: &ActionConstraint,
-        resource: &ResourceConstraint,
-    ) -> Result<Scope> {
-        use {PrincipalConstraint as P, ResourceConstraint as R};
-        let principal = match principal {
-            P::Any => Side::Any,
-            P::Is(kind) => Side::Is(self.naming.kind(&kind.to_string())),
-            P::Eq(it) => Side::Equal(self.fixed(it)?),
-            P::In(it) => Side::In(self.fixed(it)?),
-            P::IsIn(kind, it) => Side::IsIn(self.naming.kind(&kind.to_string()), self.fixed(it)?),
-        };
-        let resource = match resource {
-            R::Any => Side::Any,
-            R::Is(kind) => Side::Is(self.naming.kind(&kind.to_string())),
-            R::Eq(it) => Side::Equal(self.fixed(it)?),
-            R::In(it) => Side::In(self.fixed(it)?),
-            R::IsIn(kind, it) => Side::IsIn(self.naming.kind(&kind.to_string()), self.fixed(it)?),
-        };
-        let action = match action {
-            ActionConstraint::Any => Actions::Any,
-            ActionConstraint::Eq(it) => Actions::Equal(self.entity(it)),
-            ActionConstraint::In(all) => {
-                bounded(all.len())?;
-                Actions::In(all.iter().map(|it| self.entity(it)).collect())
-            }
-        };
-        Ok(Scope { principal, action, resource })
-    }
-
-    fn fixed(&mut self, it: &EntityOrSlot) -> Result<EntityRef> {
-        match it {
-            EntityOrSlot::Entity(uid) => Ok(self.entity(uid)),
-            EntityOrSlot::Slot(_) => Err("its scope has a slot that is not filled"),
-        }
-    }
 }
 
-const FAIL: Test = Test::Always(Truth::Error);
-
-fn bounded(members: usize) -> Result<()> {
+pub(crate) fn bounded(members: usize) -> Result<()> {
     if members > MEMBERS_MAX { Err("it has a set or record that is too large") } else { Ok(()) }
-}
-
-fn of(variable: &Var) -> Variable {
-    match variable {
-        Var::Principal => Variable::Principal,
-        Var::Action => Variable::Action,
-        Var::Resource => Variable::Resource,
-        Var::Context => Variable::Context,
-    }
-}
-
-fn pattern(elements: &[PatternElem]) -> Pattern {
-    let mut parts = vec![String::new()];
-    for element in elements {
-        match (element, parts.last_mut()) {
-            (PatternElem::Char(it), Some(part)) => part.push(*it),
-            _ => parts.push(String::new()),
-        }
-    }
-    let mut parts = parts.into_iter().map(String::into_boxed_str);
-    Pattern { first: parts.next().unwrap_or_default(), rest: parts.collect() }
-}
-
-/// Whether the operator always has a boolean.
-fn is_test(op: BinaryOp) -> bool {
-    binary_node(op).is_none()
-}
-
-fn unary_test(op: UnaryOp) -> Option<fn(NodeIx) -> Test> {
-    Some(match op {
-        UnaryOp::IsEmpty => Test::IsEmpty,
-        UnaryOp::IsIPv4 => |it| Test::Ip(IpTest::Ipv4, it),
-        UnaryOp::IsIPV6 => |it| Test::Ip(IpTest::Ipv6, it),
-        UnaryOp::IsLoopback => |it| Test::Ip(IpTest::Loopback, it),
-        UnaryOp::IsMulticast => |it| Test::Ip(IpTest::Multicast, it),
-        _ => return None,
-    })
-}
-
-fn binary_node(op: BinaryOp) -> Option<fn(NodeIx, NodeIx) -> Node> {
-    Some(match op {
-        BinaryOp::Add => |l, r| Node::Arithmetic(Arithmetic::Add, l, r),
-        BinaryOp::Sub => |l, r| Node::Arithmetic(Arithmetic::Subtract, l, r),
-        BinaryOp::Mul => |l, r| Node::Arithmetic(Arithmetic::Multiply, l, r),
-        BinaryOp::GetTag => Node::Tag,
-        BinaryOp::Offset => Node::Offset,
-        BinaryOp::DurationSince => Node::DurationSince,
-        _ => return None,
-    })
-}
-
-/// Operators with one operand and a value.
-#[derive(Clone, Copy)]
-enum UnaryNode {
-    Negate,
-    Parse(Extension),
-    ToDate,
-    ToTime,
-    ToUnit(u32),
-}
-
-impl UnaryNode {
-    fn node(self, ix: NodeIx) -> Node {
-        match self {
-            UnaryNode::Negate => Node::Negate(ix),
-            UnaryNode::Parse(extension) => Node::Parse(extension, ix),
-            UnaryNode::ToDate => Node::ToDate(ix),
-            UnaryNode::ToTime => Node::ToTime(ix),
-            UnaryNode::ToUnit(ms) => Node::ToUnit(ix, ms),
-        }
-    }
-
-    /// What comes of a constant: nothing known here, or a value, or an error.
-    fn value(self, held: &Held) -> Option<Option<Held>> {
-        match (self, held) {
-            (UnaryNode::Negate, Held::Long(it)) => Some(it.checked_neg().map(Held::Long)),
-            (UnaryNode::Parse(extension), Held::Str(text)) => Some(parse(extension, text)),
-            _ => None,
-        }
-    }
-}
-
-fn parse(extension: Extension, text: &str) -> Option<Held> {
-    match extension {
-        Extension::Decimal => text.parse::<Decimal>().ok().map(Held::Decimal),
-        Extension::Datetime => parse_datetime(text).map(Held::Datetime),
-        Extension::Duration => parse_duration(text).map(Held::Duration),
-        Extension::Ip => text.parse::<IpNet>().ok().map(Held::Ip),
-    }
-}
-
-fn unary_node(op: UnaryOp) -> Option<UnaryNode> {
-    Some(match op {
-        UnaryOp::Neg => UnaryNode::Negate,
-        UnaryOp::Decimal => UnaryNode::Parse(Extension::Decimal),
-        UnaryOp::Datetime => UnaryNode::Parse(Extension::Datetime),
-        UnaryOp::Duration => UnaryNode::Parse(Extension::Duration),
-        UnaryOp::Ip => UnaryNode::Parse(Extension::Ip),
-        UnaryOp::ToDate => UnaryNode::ToDate,
-        UnaryOp::ToTime => UnaryNode::ToTime,
-        UnaryOp::ToMilliseconds => UnaryNode::ToUnit(1),
-        UnaryOp::ToSeconds => UnaryNode::ToUnit(1000),
-        UnaryOp::ToMinutes => UnaryNode::ToUnit(60_000),
-        UnaryOp::ToHours => UnaryNode::ToUnit(3_600_000),
-        UnaryOp::ToDays => UnaryNode::ToUnit(86_400_000),
-        _ => return None,
-    })
 }

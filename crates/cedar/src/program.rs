@@ -12,6 +12,16 @@ pub(crate) enum Truth {
     Error,
 }
 
+impl Truth {
+    pub(crate) fn negated(self) -> Self {
+        match self {
+            Truth::True => Truth::False,
+            Truth::False => Truth::True,
+            Truth::Error => Truth::Error,
+        }
+    }
+}
+
 impl From<bool> for Truth {
     fn from(it: bool) -> Self {
         if it { Truth::True } else { Truth::False }
@@ -76,6 +86,16 @@ impl Comparison {
         }
     }
 
+    /// What holds exactly if this does not.
+    pub(crate) fn negated(self) -> Self {
+        match self {
+            Comparison::Less => Comparison::GreaterEqual,
+            Comparison::LessEqual => Comparison::Greater,
+            Comparison::Greater => Comparison::LessEqual,
+            Comparison::GreaterEqual => Comparison::Less,
+        }
+    }
+
     /// The same with the sides changed.
     pub(crate) fn turned(self) -> Self {
         match self {
@@ -110,6 +130,7 @@ pub(crate) enum Test {
     /// The slot is an attribute of a variable.
     SlotHas(SlotIx),
     SlotEqual(SlotIx, ConstantIx),
+    SlotUnequal(SlotIx, ConstantIx),
     SlotsEqual(SlotIx, SlotIx),
     SlotCompare(Comparison, SlotIx, ConstantIx),
     SlotIn(SlotIx, ConstantIx),

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Context, Entities, EntityUid, EvalResult, Policy, PolicySet,
-    PrincipalConstraint, ResourceConstraint, RestrictedExpression,
+    Authorizer, Context, Entities, EntityUid, EvalResult, Policy, PolicySet, RestrictedExpression,
 };
 
-use crate::names::{Names, Naming, Spelling};
-use crate::program::{Actions, Scope, Side, Truth};
+use crate::names::{Names, Spelling};
+use crate::program::Truth;
 use crate::value::{Held, Key, Record, RecordForm, SetForm};
 use crate::{ConvertError, Datum, Entity, EntityRef, Request, Uid, Value};
 
@@ -36,45 +35,6 @@ impl Reference {
         let entities = Entities::from_entities(entities, None)
             .map_err(|error| ConvertError(error.to_string()))?;
         Ok(Self { policies, entities, authorizer: Authorizer::new() })
-    }
-
-    /// What the policy's scope asks, so that it is filed like others.
-    pub(crate) fn scope(policy: &Policy, naming: &mut Naming<'_>) -> Scope {
-        use {PrincipalConstraint as P, ResourceConstraint as R};
-        let mut fixed = |uid: &EntityUid| {
-            let uid = Uid::of_reference(uid);
-            naming.entity(&uid.kind, &uid.id)
-        };
-        let action = match policy.action_constraint() {
-            ActionConstraint::Any => Actions::Any,
-            ActionConstraint::Eq(uid) => Actions::Equal(fixed(&uid)),
-            ActionConstraint::In(uids) => Actions::In(uids.iter().map(&mut fixed).collect()),
-        };
-        let principal = match policy.principal_constraint() {
-            P::Any => Side::Any,
-            P::Eq(uid) => Side::Equal(fixed(&uid)),
-            P::In(uid) => Side::In(fixed(&uid)),
-            P::Is(kind) => Side::Is(naming.kind(&kind.to_string())),
-            P::IsIn(kind, uid) => {
-                let above = fixed(&uid);
-                Side::IsIn(naming.kind(&kind.to_string()), above)
-            }
-        };
-        let mut fixed = |uid: &EntityUid| {
-            let uid = Uid::of_reference(uid);
-            naming.entity(&uid.kind, &uid.id)
-        };
-        let resource = match policy.resource_constraint() {
-            R::Any => Side::Any,
-            R::Eq(uid) => Side::Equal(fixed(&uid)),
-            R::In(uid) => Side::In(fixed(&uid)),
-            R::Is(kind) => Side::Is(naming.kind(&kind.to_string())),
-            R::IsIn(kind, uid) => {
-                let above = fixed(&uid);
-                Side::IsIn(naming.kind(&kind.to_string()), above)
-            }
-        };
-        Scope { principal, action, resource }
     }
 
     pub(crate) fn ask(&self, ix: u32, request: &Request<'_>, names: &Names) -> Truth {

@@ -66,8 +66,8 @@ impl Engine {
     /// use cedar::{Decision, Engine, Uid, Workspace};
     /// let policies = "permit(principal is User, action, resource);".parse()?;
     /// let engine = Engine::compile(&policies, Vec::new(), &[])?;
-    /// let [an, read, file] = ["User::\"an\"", "Action::\"read\"", "File::\"1\""].map(str::parse::<Uid>);
-    /// let prepared = engine.prepare(&an?, &read?, &file?, &Default::default());
+    /// let [an, read] = [Uid::new("User", "an"), Uid::new("Action", "read")];
+    /// let prepared = engine.prepare(&an, &read, &Uid::new("File", "1"), &Default::default());
     /// let decision = engine.decide(&prepared.request(), &mut Workspace::default());
     /// assert_eq!(decision, Decision::Allow);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

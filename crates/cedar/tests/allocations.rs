@@ -1,6 +1,11 @@
 //! Deciding allocates nothing once a workspace is warm, whatever conditions do.
 
-#![allow(clippy::expect_used, reason = "a test that meets what it does not expect may panic")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that meets what it does not expect may panic"
+)]
 
 use cedar::{Decision, Engine, Request, Uid, Value, Workspace};
 

@@ -1,5 +1,12 @@
 //! Texts meant to hurt: each is answered within bounds, on a stack of 2 MiB.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that meets what it does not expect may panic"
+)]
+
 use cedar::text::{File, Files, schema};
 use cedar::{Engine, Workspace};
 

@@ -1,5 +1,12 @@
 //! Templates and links, policies left to the reference, and extension values from text.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that meets what it does not expect may panic"
+)]
+
 mod support;
 
 use std::collections::{BTreeMap, HashMap};

@@ -35,7 +35,8 @@ pub struct Link {
 ///
 /// ```
 /// use cedar::text::{File, Files};
-/// let file = File { name: "open.cedar", text: "\n@id(\"open\") permit(principal, action, resource);" };
+/// let text = "\n@id(\"open\") permit(principal, action, resource);";
+/// let file = File { name: "open.cedar", text };
 /// let files = Files::parse(&[file], &[]).map_err(|problems| format!("{problems:?}"))?;
 /// assert_eq!(files.places["open"].line, 2);
 ///
