@@ -11,7 +11,7 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap};
 
-use cedar::{CompileError, Decision, Engine, Entity, Uid, Workspace};
+use cedar::{CompileError, Decision, Engine, Entity, Request, Uid, Value, Workspace};
 use cedar_policy::{PolicyId, PolicySet, SlotId};
 use support::{actual, check, entities, expected, policies, request, uid};
 
@@ -351,4 +351,116 @@ fn names_that_only_the_request_knows() {
             request("New::\"m\"", "New::\"n\""),
         ],
     );
+}
+
+/// Strings of which only the middle differs, in conditions and in policies filed by them.
+#[test]
+fn long_strings_that_look_alike() {
+    let similar: Vec<String> =
+        ["", "a", "b", "ab", "ba", "abc"].map(|it| format!("head-of-it-{it}-tail-of-it")).into();
+    let mut all = similar.clone();
+    all.extend(
+        ["", "a", "12345678", "123456789", "1234567812345678", "12345678123456781"]
+            .map(str::to_owned),
+    );
+    all.extend(["12345678x12345678".to_owned(), "12345678y12345678".to_owned()]);
+    all.extend(["\0", "\0\0", "a\0", "\0a"].map(str::to_owned));
+    let mut text = String::new();
+    for one in &all {
+        let one = one.escape_debug();
+        text += &format!(
+            "permit(principal, action, resource) when {{ context.s == \"{one}\" }};\n\
+             permit(principal, action, resource) when {{ context has s && context.s == \"{one}\" }};\n\
+             permit(principal, action, resource) when {{ true && context.s != \"{one}\" }};\n\
+             permit(principal, action, resource) when {{ context.s == \"{one}\" && context.s == context.t }};\n\
+             permit(principal, action, resource) when {{ [\"{one}\", \"z\"].contains(context.s) }};\n"
+        );
+    }
+    let mut requests = Vec::new();
+    for s in &all {
+        for t in ["", "12345678x12345678", "head-of-it-ab-tail-of-it"] {
+            let context = serde_json::json!({"s": s, "t": t}).to_string();
+            requests.push(request("U::\"a\"", "Action::\"a\"", "U::\"a\"", &context));
+        }
+    }
+    check(&policies(&text), &entities("[]"), &requests);
+}
+
+/// What a caller gives as borrowed values is what the same values from JSON are.
+#[test]
+fn borrowed_values() {
+    let conditions = [
+        "context.set == [1, 2, \"a\"]",
+        "context.set.contains(2)",
+        "context.set.contains(\"b\")",
+        "context.set.containsAll([\"a\", 1, 1])",
+        "[1, 2, \"a\", 3].containsAll(context.set)",
+        "context.set == context.set",
+        "context.set.containsAny([[1]])",
+        "context.nested.contains([1, 2])",
+        "context.nested.contains({b: {c: 1}})",
+        "context.nested == [[2, 1], {b: {c: 1}}, {b: {c: 1}}]",
+        "context.record == {b: {c: 1}}",
+        "context.record.b.c == 1",
+        "context.record has b.c",
+        "context.record has c",
+        "context.record.c == 1",
+        "[context.record].contains({b: {c: 1}})",
+        "{b: context.record.b} == context.record",
+        "principal in context.who",
+        "context.who.contains(principal)",
+        "resource in context.who",
+        "context.set.isEmpty()",
+        "context == context",
+        "context has set",
+        "context.at < datetime(\"2026-03-01\")",
+        "context.price.lessThan(decimal(\"1.6\"))",
+        "context.from.isLoopback()",
+        "context.span == duration(\"1s\")",
+        "context.set == context.nested",
+        "ip().isIpv4() || true",
+        "context.set has a",
+        "(if context has set then context.record else 1).b == {c: 1}",
+    ];
+    let text: String = conditions
+        .iter()
+        .map(|it| format!("permit(principal, action, resource) when {{ {it} }};\n"))
+        .collect();
+    // A policy left to the reference takes borrowed values too.
+    let text = text
+        + "permit(principal, action, resource) when { context.nested.contains({b: {c: 1}}) && ip() == ip() };";
+    let (set, world) = (policies(&text), entities(ENTITIES));
+    let json = r#"{"set": [2, "a", 1, 2], "nested": [[1, 2], {"b": {"c": 1}}], "record": {"b": {"c": 1}},
+        "who": [{"__entity": {"type": "Group", "id": "all"}}], "at": {"__extn": {"fn": "datetime", "arg": "1970-01-01"}},
+        "price": {"__extn": {"fn": "decimal", "arg": "1.5"}}, "from": {"__extn": {"fn": "ip", "arg": "::1"}},
+        "span": {"__extn": {"fn": "duration", "arg": "1000ms"}}}"#;
+    let engine = Engine::from_reference(&set, &world).expect("compile");
+    let key = |name| engine.key(name).expect("interned");
+    let entity = |kind, id| engine.entity(kind, id).expect("interned");
+    let members = [Value::Long(2), Value::Str("a"), Value::Long(1), Value::Long(2)];
+    let (pair, inner) = ([Value::Long(2), Value::Long(1)], [(key("c"), Value::Long(1))]);
+    let outer = [(key("b"), Value::record(&inner))];
+    let nested = [Value::record(&outer), Value::set(&pair), Value::record(&outer)];
+    let who = [Value::Entity(entity("Group", "all"))];
+    let context = [
+        (key("who"), Value::set(&who)),
+        (key("set"), Value::set(&members)),
+        (key("record"), Value::record(&outer)),
+        (key("nested"), Value::set(&nested)),
+        (key("at"), Value::Datetime(0)),
+        (key("price"), Value::Decimal("1.5".parse().expect("a decimal"))),
+        (key("from"), Value::Ip("::1".parse().expect("an address"))),
+        (key("span"), Value::Duration(1000)),
+    ];
+    let (user, file) = (entity("User", "an"), entity("File", "1"));
+    let mut workspace = Workspace::default();
+    engine.decide(&Request::new(user, user, file, &context), &mut workspace);
+    let ids = |all: &[cedar::PolicyIx]| -> Vec<String> {
+        let mut ids: Vec<_> = all.iter().map(|ix| engine.policy(*ix).id.to_string()).collect();
+        ids.sort();
+        ids
+    };
+    let wanted =
+        expected(&set, &world, &request("User::\"an\"", "User::\"an\"", "File::\"1\"", json));
+    assert_eq!((ids(workspace.determining()), ids(workspace.erring())), (wanted.1, wanted.2));
 }
