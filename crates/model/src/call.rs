@@ -41,10 +41,11 @@ impl<'a> MethodPath<'a> {
     /// assert!(MethodPath::parse("/no-method").is_none());
     /// ```
     pub fn parse(path: &'a str) -> Option<Self> {
-        let rest = path.strip_prefix('/')?.as_bytes();
-        let slash = rest.iter().rposition(|byte| *byte == b'/')?;
+        let rest = path.strip_prefix('/')?;
+        let slash = rest.rfind('/')?;
+        let service = rest.as_bytes().get(..slash)?;
         // Not cut short at the first slash, so that several bytes are looked at in one step.
-        let split = rest.get(..slash)?.iter().fold(false, |found, byte| found | (*byte == b'/'));
+        let split = service.iter().fold(false, |found, byte| found | (*byte == b'/'));
         let whole = slash > 0 && slash + 1 < rest.len() && !split;
         whole.then_some(Self { path, slash: slash + 1 })
     }
