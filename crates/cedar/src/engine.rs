@@ -115,6 +115,9 @@ impl Engine {
     /// `keys` are names of context attributes that the caller will supply even if no policy
     /// mentions them, so that [`Engine::key`] knows them.
     ///
+    /// Policies from strangers should come through [`crate::text::Files`], which bounds how deep
+    /// they nest: `cedar-policy` itself walks their trees as deep as they go.
+    ///
     /// ```
     /// let policies = "permit(principal, action, resource);".parse()?;
     /// let engine = cedar::Engine::compile(&policies, Vec::new(), &["purpose"])?;

@@ -464,3 +464,58 @@ fn borrowed_values() {
         expected(&set, &world, &request("User::\"an\"", "User::\"an\"", "File::\"1\"", json));
     assert_eq!((ids(workspace.determining()), ids(workspace.erring())), (wanted.1, wanted.2));
 }
+
+/// Sets that are searched rather than scanned, also with members of several types.
+#[test]
+fn large_sets() {
+    let users: Vec<_> = (0..20).map(|ix| format!("User::\"{ix}\"")).collect();
+    let (users, numbers) =
+        (users.join(", "), (0..20).map(|it| it.to_string()).collect::<Vec<_>>().join(", "));
+    let strings = (0..20).map(|it| format!("\"s{it}\"")).collect::<Vec<_>>().join(", ");
+    let mut text = String::new();
+    for set in [
+        format!("[{users}]"),
+        format!("[{users}, Group::\"all\"]"),
+        format!("[{users}, Group::\"all\", {{a: 1}}]"),
+        format!("[true, {users}, Group::\"all\"]"),
+        format!("[{numbers}, {strings}, {users}, true, [1], {{a: 1}}]"),
+        format!("[{numbers}]"),
+        "[]".to_owned(),
+    ] {
+        for question in [
+            "principal in SET",
+            "resource in SET",
+            "SET.contains(principal)",
+            "SET.contains(context.n)",
+            "SET.contains(context.s)",
+            "SET.contains([1])",
+            "SET.contains(true)",
+            "SET.contains({a: 1})",
+            "SET.containsAll([context.n, context.s])",
+            "SET.containsAny([context.n, principal])",
+            "context.all.containsAll(SET)",
+            "SET.containsAll(context.all)",
+            "SET == context.all",
+            "principal in context.all",
+        ] {
+            let question = question.replace("SET", &set);
+            text += &format!("permit(principal, action, resource) when {{ {question} }};\n");
+        }
+    }
+    let mut requests = Vec::new();
+    let all = (0..20).map(|it| it.to_string()).collect::<Vec<_>>().join(",");
+    for principal in ["an", "0", "19", "20", "nobody"] {
+        for (n, s) in
+            [("0", "\"s0\""), ("19", "\"s19\""), ("20", "\"s20\""), ("-1", "\"\""), ("\"s3\"", "7")]
+        {
+            let context = format!(r#"{{"n": {n}, "s": {s}, "all": [{all}]}}"#);
+            requests.push(request(
+                &format!("User::\"{principal}\""),
+                "Action::\"a\"",
+                "Group::\"all\"",
+                &context,
+            ));
+        }
+    }
+    check(&policies(&text), &entities(ENTITIES), &requests);
+}
