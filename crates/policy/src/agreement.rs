@@ -29,6 +29,23 @@ pub(crate) struct Clauses {
     pub(crate) subjects: Option<SubjectBudget>,
 }
 
+impl Clauses {
+    /// Bytes on the heap, about, with the counters of what shares them.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let fields = match &self.fields {
+            Fields::All => 0,
+            Fields::Named(names) => names.iter().map(|name| size_of::<String>() + name.len()).sum(),
+        };
+        size_of::<Self>()
+            + 16
+            + self.methods.as_deref().map_or(0, size_of_val)
+            + size_of_val(&*self.purposes)
+            + self.legal_basis.len()
+            + size_of_val(&*self.quota)
+            + fields
+    }
+}
+
 impl Agreement {
     /// Its identifier.
     pub fn id(&self) -> &AgreementId {

@@ -17,6 +17,8 @@ use crate::source::State;
 
 /// Consumers looked up together. A commune's system has five.
 const LEADS: usize = 6;
+/// Most slots that are looked at to tell which purpose is implied, or why a call is refused.
+const EXAMINED_MAX: usize = 4_096;
 
 impl Snapshot {
     /// Decides whether `caller` may call `route` in this `context`. `workspace` tells afterwards
@@ -92,18 +94,28 @@ impl Snapshot {
         }
     }
 
-    /// The first slot in force, if no other in force is for another purpose.
+    /// The first slot in force, if no other in force is for another purpose. Where that takes
+    /// too long to tell, none is implied.
     fn implied<'a>(
         &'a self,
         caller: &Caller<'_>,
         route: &Route<'_>,
         context: &Context<'_>,
     ) -> Option<&'a Slot> {
-        let mut in_force = self
-            .candidates(caller, route, context.terms, None)
-            .filter(|slot| standing(slot, context.now).is_ok());
-        let first = in_force.next()?;
-        in_force.all(|other| other.purpose == first.purpose).then_some(first)
+        let mut first: Option<&Slot> = None;
+        for (slot, examined) in self.candidates(caller, route, context.terms, None).zip(0..) {
+            if examined == EXAMINED_MAX {
+                return None;
+            }
+            if standing(slot, context.now).is_ok() {
+                match first {
+                    Some(first) if first.purpose != slot.purpose => return None,
+                    Some(_) => {}
+                    None => first = Some(slot),
+                }
+            }
+        }
+        first
     }
 
     /// The slots of agreements that name the caller and the method, nearest consumer first, then
@@ -140,7 +152,7 @@ impl Snapshot {
         let terms = context.terms;
         let mut nearest: Option<(Reason, &Slot)> = None;
         let mut best = 0;
-        for slot in self.candidates(caller, route, terms, None) {
+        for slot in self.candidates(caller, route, terms, None).take(EXAMINED_MAX) {
             let reason = match (standing(slot, context.now), purpose) {
                 // Agreements in force that imply different purposes imply none.
                 (Ok(()), None) => return explain(Reason::PurposeMissing, slot, terms),

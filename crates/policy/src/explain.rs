@@ -98,8 +98,15 @@ impl Snapshot {
             Ok(_) => Vec::new(),
             Err(_) => self.changes(caller, route, context),
         };
+        let mut candidates = self.near(caller, route, context);
+        let is_open = |refusal: &Refusal| refusal.reason() == Reason::PurposeMissing;
+        if decided.as_ref().is_err_and(is_open) {
+            // Each would do, were it said which.
+            let fitting = candidates.iter_mut().filter(|candidate| candidate.missing.is_empty());
+            fitting.for_each(|candidate| candidate.missing.push(Missing::Purpose));
+        }
         Explanation {
-            candidates: self.near(caller, route, context),
+            candidates,
             determining: policies(workspace.determining()),
             erring: policies(workspace.erring()),
             changes,
@@ -115,9 +122,15 @@ impl Snapshot {
         context: &Context<'_>,
     ) -> Vec<Candidate<'a>> {
         let mut candidates: Vec<Candidate<'a>> = Vec::new();
-        let chain = self.registry.chain(caller.system_ix);
-        let runs = chain
-            .flat_map(|consumer| self.agreements.run(Key::new(consumer, route.service_ix), None));
+        let run =
+            |consumer, purpose| self.agreements.run(Key::new(consumer, route.service_ix), purpose);
+        let chain = || self.registry.chain(caller.system_ix);
+        let stated = context.terms.purpose.as_ref();
+        let stated = stated.and_then(|code| self.registry.names.purposes.get(code.as_str()));
+        // Those for the purpose first: there may be more than an explanation looks at.
+        let fit = chain().flat_map(|consumer| run(consumer, stated));
+        let fit = fit.filter(|slot| stated.is_some_and(|purpose| slot.purpose == purpose));
+        let runs = fit.chain(chain().flat_map(|consumer| run(consumer, None)));
         for slot in runs.take(CANDIDATES_MAX) {
             let is_known = |known: &&Candidate<'_>| known.agreement.id() == slot.agreement.id();
             if candidates.iter().any(|candidate| is_known(&candidate)) {

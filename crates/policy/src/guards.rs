@@ -152,7 +152,8 @@ impl Guards {
     }
 
     fn forbidden(&self, decision: &Decision<'_>, determining: &[PolicyIx]) -> Refusal {
-        let ids: Vec<&str> = determining.iter().map(|ix| &*self.engine.policy(*ix).id).collect();
+        let policies = determining.iter().filter_map(|ix| self.engine.policy(*ix));
+        let ids: Vec<&str> = policies.map(|policy| &*policy.id).collect();
         Refusal::new(Reason::PolicyForbids)
             .under(decision.agreement.id().clone())
             .with("policies", ids.join(" "))

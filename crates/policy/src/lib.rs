@@ -19,6 +19,7 @@ mod registry;
 mod routes;
 mod snapshot;
 pub mod source;
+mod zones;
 
 pub use agreement::Agreement;
 pub use compile::{Change, nearest};

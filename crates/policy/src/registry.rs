@@ -1,7 +1,6 @@
 //! The compiled registry: members, systems, nodes and purposes, by index and by name.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use foldhash::fast::FixedState;
 use model::{CertificateDigest, Effect, PurposeCode};
@@ -9,6 +8,7 @@ use model::{CertificateDigest, Effect, PurposeCode};
 use crate::names::Names;
 use crate::routes::Rules;
 use crate::source::{Class, Consumer, Member, Node, System, Zone};
+use crate::zones::Zones;
 
 /// Index of an object in its table. A snapshot holds fewer than `u32::MAX` of each kind.
 pub(crate) type Ix = u32;
@@ -32,8 +32,8 @@ pub(crate) struct Registry {
     pub(crate) standings: Vec<Standing>,
     /// Ancestors that have no room in a standing.
     pub(crate) ancestors: Vec<ConsumerIx>,
-    /// Blocks of addresses and their zones, longest prefix first.
-    pub(crate) networks: Vec<(crate::source::Network, Ix)>,
+    /// Which zone holds an address.
+    pub(crate) zone_of: Zones,
 }
 
 /// Where the objects are found by name.
@@ -172,13 +172,6 @@ impl Registry {
     /// The member and those above it.
     pub(crate) fn ancestry(&self, member: Ix) -> impl Iterator<Item = Ix> {
         std::iter::successors(Some(member), |ix| row(&self.members, *ix)?.parent)
-    }
-
-    /// The zone that holds `address`.
-    pub(crate) fn zone(&self, address: IpAddr) -> Option<Ix> {
-        let address = address.to_canonical();
-        let holds = |(network, _): &&(crate::source::Network, Ix)| network.holds(address);
-        self.networks.iter().find(holds).map(|(_, zone)| *zone)
     }
 
     /// The stretch of methods of a service.

@@ -84,7 +84,10 @@ impl Snapshot {
             false => split(registry, &rules.splits, caller, selection),
         };
         let node = split.and_then(|ix| row(&registry.nodes, ix)).unwrap_or(route.node);
-        let copied = rules.shadow.filter(|(_, share)| selection.draw < share.hundredths());
+        // From the other end than splits, so that a node which gets some of the calls may get
+        // copies of others.
+        let draw = Share::ALL.hundredths().saturating_sub(selection.draw + 1);
+        let copied = rules.shadow.filter(|(_, share)| draw < share.hundredths());
         let shadow = copied.and_then(|(ix, _)| row(&registry.nodes, ix));
         Destination { node, shadow: shadow.filter(|shadow| !same(&shadow.id, &node.id)) }
     }
@@ -127,7 +130,7 @@ fn fits(
         (selection.header)(name).is_some_and(|found| *found == **value)
     };
     split.member.is_none_or(of_member)
-        && split.zone.is_none_or(|zone| registry.zone(selection.source) == Some(zone))
+        && split.zone.is_none_or(|zone| registry.zone_of.of(selection.source) == Some(zone))
         && split.header.as_ref().is_none_or(with_header)
 }
 

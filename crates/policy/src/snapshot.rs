@@ -97,7 +97,7 @@ impl Snapshot {
 
     /// The Cedar policy that a [`crate::Workspace`] names.
     pub fn policy(&self, ix: cedar::PolicyIx) -> Option<&cedar::PolicyInfo> {
-        self.guards.as_ref().map(|guards| guards.engine.policy(ix))
+        self.guards.as_ref().and_then(|guards| guards.engine.policy(ix))
     }
 
     /// What operators should know although nothing is wrong.
@@ -180,6 +180,6 @@ impl Snapshot {
 
     /// The zone that holds `address`: the one with the longest prefix.
     pub fn zone(&self, address: IpAddr) -> Option<&Zone> {
-        row(&self.registry.zones, self.registry.zone(address)?)
+        row(&self.registry.zones, self.registry.zone_of.of(address)?)
     }
 }

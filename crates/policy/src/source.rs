@@ -35,6 +35,9 @@ pub struct Source {
     pub routes: Vec<RouteRule>,
     /// Cedar policies over all agreements; `None` without any.
     pub policies: Option<Arc<cedar::text::Files>>,
+    /// The actions with the groups they are in, as the schema of the policies has them; empty for
+    /// the schema that holds by default, which has no groups.
+    pub actions: Vec<cedar::Entity>,
     /// What local time is ahead of UTC, in minutes; policies ask for hours and weekdays in it.
     pub utc_offset_minutes: i32,
     /// Certificates on the revocation lists.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use cedar::text::{File, Files};
 use model::{MethodPath, Terms};
-use policy::source::{RouteRule, Shadow, Share, Split};
+use policy::source::{Consumer, RouteRule, Shadow, Share, Split};
 use policy::{Context, Selection, Snapshot, Source, Token, Workspace};
 
 use support::{NOW, SERVICE, SOURCE, agreement, certificate, of_member, purpose, source};
@@ -43,7 +43,16 @@ fn allowing_a_call_allocates_nothing() {
     let shadow = Some(Shadow { node: "centre".parse().unwrap(), share: Share::ALL });
     let rule =
         RouteRule { service: SERVICE.into(), splits: vec![split], shadow, ..RouteRule::default() };
+    // Those of the province are many and kept aside; the commune and a class have one each.
+    let own = |id: &str, consumer, code: &str| policy::source::Agreement {
+        purposes: vec![code.parse().unwrap()],
+        ..agreement(id, consumer)
+    };
+    let of_class = Consumer::Class("commune".parse().unwrap());
+    let of_system = Consumer::System("commune".parse().unwrap());
     let agreements = (0..100).map(|n| agreement(&format!("A{n}"), of_member("H26")));
+    let agreements =
+        agreements.chain([own("C", of_class, "statistics"), own("S", of_system, "benefits")]);
     let snapshot = Snapshot::compile(Source {
         policies: Some(Arc::new(files)),
         routes: vec![rule],
@@ -52,7 +61,8 @@ fn allowing_a_call_allocates_nothing() {
     .unwrap();
     let path = format!("/{SERVICE}/VerifyPerson");
     let terms = Terms { fields: ["full_name".into()].into(), ..purpose("residence") };
-    let implied = Terms::default();
+    let implied = Terms { agreement: Some("A0".parse().unwrap()), ..Terms::default() };
+    let (class, system) = (purpose("statistics"), purpose("benefits"));
     let token = Token {
         issuer: "https://vneid.example".into(),
         subject: None,
@@ -63,18 +73,20 @@ fn allowing_a_call_allocates_nothing() {
     };
     let shown = certificate(2);
     let mut workspace = Workspace::default();
-    let mut call = |terms: &Terms, token| {
+    let mut call = |expected: &str, terms: &Terms, token| {
         let caller = snapshot.identify(&shown, NOW).unwrap();
         let route = snapshot.route(MethodPath::parse(&path).unwrap()).unwrap();
         let context = Context { terms, source: SOURCE, token, now: NOW };
         let decision = snapshot.decide(&caller, &route, &context, &mut workspace).unwrap();
-        assert_eq!(decision.agreement.id().as_str(), "A0");
+        assert_eq!(decision.agreement.id().as_str(), expected);
         let selection = Selection { source: SOURCE, header: &|_| None, draw: 1 };
         assert_eq!(snapshot.destination(&caller, &route, &selection).node.id.as_str(), "centre");
     };
     let mut calls = || {
-        call(&terms, Some(&token));
-        call(&implied, None);
+        call("A0", &terms, Some(&token));
+        call("A0", &implied, None);
+        call("C", &class, None);
+        call("S", &system, None);
     };
     calls();
     let counted = allocation_counter::measure(|| (0..100).for_each(|_| calls()));

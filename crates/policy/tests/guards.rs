@@ -239,3 +239,36 @@ fn what_would_change_a_refusal_is_told() {
     let midnight = Timestamp::from_secs(1_795_021_200);
     assert_eq!(explained.changes, [policy::WhatIf::Dossier, policy::WhatIf::Time(midnight)],);
 }
+
+#[test]
+fn policies_know_the_groups_of_actions() {
+    let text = r#"@id("group") forbid (principal, action in Action::"reading", resource);"#;
+    let files = Files::parse(&[File { name: "guards.cedar", text }], &[]).unwrap();
+    let policies = Some(Arc::new(files));
+    let mut query = cedar::Entity::new(cedar::Uid::new("Action", "query"));
+    query.parents.push(cedar::Uid::new("Action", "reading"));
+    let actions = ["reading", "update"].map(|id| cedar::Entity::new(cedar::Uid::new("Action", id)));
+    let actions = actions.into_iter().chain([query]).collect();
+    let agreements = vec![agreement("A", of_member("H26"))];
+    let source = Source { policies, actions, ..source(agreements) };
+    assert_eq!(ask(&Snapshot::compile(source).unwrap(), |_| {}), "POLICY_FORBIDS [group] []");
+}
+
+#[test]
+fn an_open_purpose_is_what_fitting_agreements_lack() {
+    let other = policy::source::Agreement {
+        purposes: vec!["statistics".parse().unwrap()],
+        ..agreement("B", of_member("H26"))
+    };
+    let snapshot =
+        Snapshot::compile(source(vec![agreement("A", of_member("H26")), other])).unwrap();
+    let caller = snapshot.system("commune").unwrap();
+    let path = format!("/{SERVICE}/VerifyPerson");
+    let route = snapshot.route(MethodPath::parse(&path).unwrap()).unwrap();
+    let terms = Terms::default();
+    let context = Context { terms: &terms, source: SOURCE, token: None, now: NOW };
+    let explained = snapshot.explain(&caller, &route, &context);
+    let missing: Vec<_> = explained.candidates.iter().map(|it| it.missing.as_slice()).collect();
+    assert_eq!(missing, [[policy::Missing::Purpose], [policy::Missing::Purpose]]);
+    assert_eq!(explained.changes.len(), 2);
+}

@@ -108,10 +108,16 @@ fn shares_add_up_in_their_order() {
 fn a_shadow_gets_its_share_and_never_the_call_itself() {
     let shadow = Some(Shadow { node: centre(), share: share(500) });
     let only = compile(vec![RouteRule { shadow: shadow.clone(), ..rule(vec![]) }]);
-    assert_eq!(destination(&only, "commune", plain(499)), "population/centre");
-    assert_eq!(destination(&only, "commune", plain(500)), "population");
-    let both = compile(vec![RouteRule { shadow, ..rule(vec![to_centre()]) }]);
-    assert_eq!(destination(&both, "commune", plain(0)), "centre");
+    assert_eq!(destination(&only, "commune", plain(9_999)), "population/centre");
+    assert_eq!(destination(&only, "commune", plain(9_500)), "population/centre");
+    assert_eq!(destination(&only, "commune", plain(9_499)), "population");
+    let both = compile(vec![RouteRule { shadow: shadow.clone(), ..rule(vec![to_centre()]) }]);
+    assert_eq!(destination(&both, "commune", plain(9_999)), "centre");
+    // A node that gets a share of the calls gets copies of others.
+    let some = Split { share: Some(share(1_000)), ..to_centre() };
+    let shifting = compile(vec![RouteRule { shadow, ..rule(vec![some]) }]);
+    let at = |draw| destination(&shifting, "commune", plain(draw));
+    assert_eq!([at(999), at(1_000), at(9_500)], ["centre", "population", "population/centre"]);
 }
 
 #[test]

@@ -278,21 +278,26 @@ proptest! {
     #[test]
     fn an_amended_snapshot_is_what_compiling_anew_gives(
         agreements in any_agreements(40),
-        changes in prop::collection::vec((any_agreement(), any::<bool>()), 1..20),
+        batches in prop::collection::vec(
+            prop::collection::vec((any_agreement(), any::<bool>()), 1..8),
+            1..6,
+        ),
     ) {
         let mut source = Source { agreements, ..country() };
         let mut snapshot = Snapshot::compile(source.clone()).unwrap();
-        for ((changed, removed), revision) in changes.into_iter().zip(8..) {
-            let had = source.agreements.iter().any(|it| it.id == changed.id);
-            source.agreements.retain(|it| it.id != changed.id);
-            let change = match removed && had {
-                true => Change::Remove(changed.id),
-                false => {
-                    source.agreements.push(changed.clone());
-                    Change::Put(changed)
+        for (batch, revision) in batches.into_iter().zip(8..) {
+            let changes = batch.into_iter().map(|(changed, removed)| {
+                let had = source.agreements.iter().any(|it| it.id == changed.id);
+                source.agreements.retain(|it| it.id != changed.id);
+                match removed && had {
+                    true => Change::Remove(changed.id),
+                    false => {
+                        source.agreements.push(changed.clone());
+                        Change::Put(changed)
+                    }
                 }
-            };
-            snapshot = snapshot.amend(RevisionId(revision), vec![change]).unwrap();
+            });
+            snapshot = snapshot.amend(RevisionId(revision), changes.collect()).unwrap();
             prop_assert_eq!(snapshot.revision(), RevisionId(revision));
             prop_assert_eq!(snapshot.agreement_count(), source.agreements.len());
         }
@@ -412,11 +417,91 @@ fn agreements_are_equivalent_to_their_cedar_text() {
                 assert!(permits.any(|ix| {
                     engine
                         .policy(*ix)
+                        .unwrap()
                         .annotations
                         .iter()
                         .any(|(key, value)| **key == *"id" && **value == *governing)
                 }));
             }
         });
+    }
+}
+
+/// From one shard to many, in one step and in several.
+#[test]
+fn a_snapshot_grows_as_it_is_amended() {
+    let agreements: Vec<Agreement> = (0..9_000)
+        .map(|n| Agreement {
+            purposes: vec![PURPOSES[n % 4].parse().unwrap()],
+            service: SERVICES[n % 2].into(),
+            ..agreement_of(&format!("G{n:05}"))
+        })
+        .zip((0..9_000).map(|n| Consumer::System(SYSTEMS[n % 6].parse().unwrap())))
+        .map(|(agreement, consumer)| Agreement { consumer, ..agreement })
+        .collect();
+    let mut snapshot = Snapshot::compile(country()).unwrap();
+    for (part, revision) in agreements.chunks(3_000).zip(8..) {
+        let changes = part.iter().cloned().map(Change::Put).collect();
+        snapshot = snapshot.amend(RevisionId(revision), changes).unwrap();
+    }
+    let source = Source { agreements, ..country() };
+    assert_eq!(snapshot.agreement_count(), 9_000);
+    for (n, system) in SYSTEMS.iter().enumerate() {
+        for purpose in PURPOSES {
+            let terms = support::purpose(purpose);
+            let asked = Asked { system, service: SERVICES[n % 2], method: "M1", terms };
+            assert_eq!(slow(&source, &asked), fast(&snapshot, &asked));
+        }
+    }
+    for agreement in source.agreements.iter().step_by(501) {
+        assert!(snapshot.agreement_text(agreement.id.as_str()).is_some());
+    }
+}
+
+#[test]
+fn agreements_that_are_alike_are_bounded() {
+    let alike = |count: usize| {
+        let agreements = (0..count).map(|n| agreement_of(&format!("A{n:05}")));
+        Snapshot::compile(Source { agreements: agreements.collect(), ..country() })
+    };
+    let full = alike(1_024).unwrap();
+    let problems = alike(1_025).unwrap_err();
+    expect_test::expect![[r#"purposes of agreement `A01024`: found one more for the same consumer, service and purpose, expected at most 1024"#]]
+    .assert_eq(&problems[0].to_string());
+    let more = || vec![Change::Put(agreement_of("B"))];
+    assert!(full.amend(RevisionId(8), more()).is_err());
+    let room = [vec![Change::Remove("A00007".parse().unwrap())], more()].concat();
+    assert_eq!(full.amend(RevisionId(8), room).unwrap().agreement_count(), 1_024);
+}
+
+/// Services with about as many methods as a slot tells apart.
+#[test]
+fn an_agreement_covers_the_methods_it_names_in_services_of_any_size() {
+    for size in [1, 63, 64, 65, 70, 200] {
+        let name = |n: usize| format!("M{n}");
+        for named in [1, 63, 64, 65, size] {
+            if named > size {
+                continue;
+            }
+            let mut source = country();
+            source.nodes[0].services[0].methods = (0..size)
+                .map(|n| Method {
+                    name: name(n),
+                    effect: model::Effect::Query,
+                    attributes: Default::default(),
+                })
+                .collect();
+            let methods = Methods::Named((0..named).map(name).collect());
+            source.agreements = vec![Agreement { methods, ..agreement_of("A001") }];
+            let snapshot = Snapshot::compile(source.clone()).unwrap();
+            for n in 0..size {
+                let method = name(n);
+                let terms = support::purpose("p0");
+                let asked = Asked { system: "sys-a", service: "one.S", method: &method, terms };
+                let allowed = fast(&snapshot, &asked);
+                assert_eq!(allowed, slow(&source, &asked), "{named} of {size}: {method}");
+                assert_eq!(allowed.is_ok(), n < named);
+            }
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Compiles agreements, a whole revision of them or some that change.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use model::AgreementId;
 
 use crate::agreement::{Agreement, Clauses};
 use crate::agreements::{ALIKE_MAX, Agreements, Compiled, Key, TooManyAlike};
@@ -32,12 +33,12 @@ pub(super) fn compile(
         }
         compiled.extend(compile_one(registry, problems, &mut pool, agreement));
     }
+    let clauses_bytes = pool.iter().map(|clauses| clauses.memory_bytes()).sum();
     drop((pool, ids));
     if problems.found.len() > before {
         return None;
     }
-    let first_method = |service| first_method(registry, service);
-    match Agreements::build(compiled, registry.consumers(), first_method) {
+    match Agreements::build(compiled, registry.consumers(), clauses_bytes) {
         Ok(agreements) => Some(agreements),
         Err(too_many) => {
             report(problems, &too_many);
@@ -46,7 +47,7 @@ pub(super) fn compile(
     }
 }
 
-/// Applies `changes` in their order.
+/// Applies `changes`, of which a later one counts for the same agreement.
 pub(super) fn amend(
     registry: &Registry,
     agreements: &mut Agreements,
@@ -54,28 +55,36 @@ pub(super) fn amend(
     changes: Vec<Change>,
 ) {
     let mut pool = Pool::default();
+    let mut edits: BTreeMap<AgreementId, Option<Compiled>> = BTreeMap::new();
     for change in changes {
-        match change {
-            Change::Put(agreement) => {
+        let (id, put) = match change {
+            Change::Put(agreement) => (agreement.id.clone(), Some(agreement)),
+            Change::Remove(id) => (id, None),
+        };
+        let before = agreements.find(id.as_str());
+        let is_there = edits.get(&id).map_or(!before.is_empty(), Option::is_some);
+        // What says the same as before goes on sharing it.
+        pool.extend(before.iter().map(|slot| slot.agreement.clauses.clone()));
+        match put {
+            Some(agreement) => {
                 let compiled = compile_one(registry, problems, &mut pool, agreement);
-                let Some(compiled) = compiled else { continue };
-                let first_method = first_method(registry, compiled.key.service());
-                if let Err(too_many) = agreements.put(compiled, first_method) {
-                    report(problems, &too_many);
-                }
+                edits.extend(compiled.map(|compiled| (id, Some(compiled))));
             }
-            Change::Remove(id) => {
-                if !agreements.remove(&id) {
-                    let subject = Subject::Agreement(id.to_string());
-                    problems.add(&subject, "id", "no agreement", "an agreement with this id");
-                }
+            None if is_there => drop(edits.insert(id, None)),
+            None => {
+                let subject = Subject::Agreement(id.to_string());
+                problems.add(&subject, "id", "no agreement", "an agreement with this id");
             }
         }
     }
-}
-
-fn first_method(registry: &Registry, service: Ix) -> Ix {
-    row(&registry.services, service).map_or(0, |service| service.methods.0)
+    let fresh = pool.iter().filter(|clauses| Arc::strong_count(clauses) <= 2);
+    let clauses_bytes = fresh.map(|clauses| clauses.memory_bytes()).sum();
+    drop(pool);
+    if problems.found.is_empty()
+        && let Err(too_many) = agreements.amend(edits.into_iter().collect(), clauses_bytes)
+    {
+        report(problems, &too_many);
+    }
 }
 
 fn report(problems: &mut Problems, TooManyAlike(id): &TooManyAlike) {
@@ -106,6 +115,7 @@ fn compile_one(
         return None;
     }
     let (consumer, service) = (consumer?, service?);
+    let first_method = row(&registry.services, service)?.methods.0;
     let clauses = Arc::new(Clauses {
         service,
         methods,
@@ -130,6 +140,7 @@ fn compile_one(
         valid_from: agreement.valid_from,
         valid_until: agreement.valid_until,
         agreement: Agreement { id: agreement.id, clauses },
+        first_method,
     })
 }
 
@@ -166,6 +177,9 @@ fn terms(problems: &mut Problems, subject: &Subject, agreement: &source::Agreeme
         if quota.calls == 0 || quota.burst == 0 || quota.period.is_zero() {
             problems.add(subject, &format!("quota[{n}]"), "zero", "at least one call");
         }
+    }
+    if matches!(&agreement.methods, Methods::Named(names) if names.is_empty()) {
+        problems.add(subject, "methods", "none", "`all`, or at least one method");
     }
     if matches!(&agreement.fields, Fields::Named(names) if names.is_empty()) {
         problems.add(subject, "fields", "none", "`all`, or at least one field");
@@ -221,7 +235,7 @@ fn methods(
     service: Ix,
     names: &[String],
 ) -> Box<[Ix]> {
-    let first = first_method(registry, service);
+    let first = row(&registry.services, service).map_or(0, |service| service.methods.0);
     let known = registry.methods_of(service);
     let named =
         |row: &crate::registry::MethodRow, name: &str| row.path.rsplit('/').next() == Some(name);

@@ -13,11 +13,9 @@ pub(super) fn compile(
     registry: &Registry,
     problems: &mut Problems,
     files: &Files,
-    entities: Vec<(Subject, Entity)>,
+    entities: Vec<Entity>,
     utc_offset_minutes: i32,
 ) -> Option<Guards> {
-    let entities = actions().into_iter().chain(entities.into_iter().map(|(_, made)| made));
-    let entities = entities.collect();
     match Engine::compile(&files.policies, entities, Keys::NAMES) {
         Ok(engine) => guards(registry, engine.with_places(&files.places), utc_offset_minutes),
         Err(error) => {
@@ -47,9 +45,9 @@ fn guards(registry: &Registry, engine: Engine, utc_offset_minutes: i32) -> Optio
 
 /// What operators should know about policies that are in order.
 pub(super) fn notes(guards: &Guards) -> Vec<String> {
-    let left = guards.engine.uncompiled().map(|(ix, why)| {
-        let id = &guards.engine.policy(ix).id;
-        format!("policy `{id}` is left to the reference evaluator, which is slow: {why}")
+    let left = guards.engine.uncompiled().filter_map(|(ix, why)| {
+        let id = &guards.engine.policy(ix)?.id;
+        Some(format!("policy `{id}` is left to the reference evaluator, which is slow: {why}"))
     });
     let permits = guards.engine.policies().filter(|(_, policy)| policy.effect == Effect::Permit);
     let permits = permits.map(|(_, policy)| {
@@ -58,7 +56,7 @@ pub(super) fn notes(guards: &Guards) -> Vec<String> {
     left.chain(permits).collect()
 }
 
-/// The actions, which no schema of entities lists.
-fn actions() -> [Entity; 2] {
-    ["query", "update"].map(|action| Entity::new(Uid::new("Action", action)))
+/// The actions without groups, as the schema that holds by default has them.
+pub(super) fn actions() -> Vec<Entity> {
+    ["query", "update"].map(|action| Entity::new(Uid::new("Action", action))).into()
 }

@@ -45,7 +45,7 @@ impl Snapshot {
     pub fn compile(source: Source) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::default();
         let mut registry = Registry::default();
-        let guarded = source.policies.as_ref().map(|files| (files.clone(), entities(&source)));
+        let guarded = source.policies.as_ref().map(|files| (files.clone(), known(&source)));
         registry::classes(&mut registry, &mut problems, source.classes);
         registry::members(&mut registry, &mut problems, source.members);
         registry::systems(&mut registry, &mut problems, source.systems);
@@ -156,6 +156,15 @@ fn enroll(problems: &mut Problems, names: &mut Names, subject: &Subject, id: &st
         let expected = format!("one {} with this id", subject.kind());
         problems.add(subject, "id", "a second one", &expected);
     }
+}
+
+/// What policies know: the actions with their groups, and the registry.
+fn known(source: &Source) -> Vec<cedar::Entity> {
+    let actions = match source.actions.is_empty() {
+        true => guards::actions(),
+        false => source.actions.clone(),
+    };
+    actions.into_iter().chain(entities(source).into_iter().map(|(_, made)| made)).collect()
 }
 
 /// Reports attributes that the registry gives an object itself.

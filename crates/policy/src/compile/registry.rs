@@ -1,9 +1,12 @@
 //! Compiles classes, members, systems, purposes and zones.
 
+use std::collections::HashSet;
+
 use crate::compile::{Problems, attributes, enroll, resolve};
 use crate::problem::Subject;
 use crate::registry::{Ix, MemberRow, Registry, count, row};
 use crate::source::{Class, Member, Network, Purpose, System, Zone};
+use crate::zones::Zones;
 
 pub(super) fn classes(registry: &mut Registry, problems: &mut Problems, classes: Vec<Class>) {
     for class in &classes {
@@ -87,34 +90,25 @@ pub(super) fn purposes(registry: &mut Registry, problems: &mut Problems, purpose
 }
 
 pub(super) fn zones(registry: &mut Registry, problems: &mut Problems, zones: Vec<Zone>) {
+    let mut networks: Vec<(Network, Ix)> = Vec::new();
+    let mut taken = HashSet::new();
     for (zone, ix) in zones.iter().zip(0..) {
         let subject = Subject::Zone(zone.id.to_string());
         enroll(problems, &mut registry.names.zones, &subject, zone.id.as_str());
         for (network, n) in zone.networks.iter().zip(0..) {
             let field = format!("networks[{n}]");
-            network_of(registry, problems, &subject, &field, *network, ix);
+            let bits = if network.address.is_ipv4() { 32 } else { 128 };
+            if network.prefix > bits {
+                let found = format!("a prefix of {} bits", network.prefix);
+                problems.add(&subject, &field, found, &format!("at most {bits} bits"));
+            }
+            if !taken.insert(*network) {
+                let found = "a network of a zone already";
+                problems.add(&subject, &field, found, "a network of one zone");
+            }
+            networks.push((*network, ix));
         }
     }
-    registry.networks.sort_by_key(|(network, _)| std::cmp::Reverse(network.prefix));
+    registry.zone_of = Zones::new(&networks);
     registry.zones = zones;
-}
-
-fn network_of(
-    registry: &mut Registry,
-    problems: &mut Problems,
-    subject: &Subject,
-    field: &str,
-    network: Network,
-    zone: Ix,
-) {
-    let bits = if network.address.is_ipv4() { 32 } else { 128 };
-    if network.prefix > bits {
-        let found = format!("a prefix of {} bits", network.prefix);
-        problems.add(subject, field, found, &format!("at most {bits} bits"));
-    }
-    let taken = registry.networks.iter().find(|(other, _)| *other == network);
-    if taken.is_some() {
-        problems.add(subject, field, "a network of a zone already", "a network of one zone");
-    }
-    registry.networks.push((network, zone));
 }
