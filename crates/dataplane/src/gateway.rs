@@ -27,7 +27,7 @@ use crate::listener;
 use crate::live::Live;
 use crate::meter::Salt;
 use crate::quota::Quotas;
-use crate::ruling::Erring;
+use crate::ruling::{Erring, Told};
 use crate::settings::{Limits, Settings};
 use crate::tls::{self, TlsError};
 use crate::upstream::Upstreams;
@@ -77,7 +77,7 @@ pub(crate) struct Shared {
     pub(crate) calls_in_flight: Arc<AtomicUsize>,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) refusals: Mutex<RefusalBudget>,
-    pub(crate) erring: Erring,
+    pub(crate) erring: Told,
 }
 
 /// One thread's own part, which no other uses.
@@ -87,6 +87,7 @@ pub(crate) struct Worker {
     pub(crate) upstreams: Upstreams,
     pub(crate) workspace: RefCell<Workspace>,
     pub(crate) tokens: RefCell<Tokens>,
+    pub(crate) erring: RefCell<Erring>,
     /// Copies of calls in flight.
     pub(crate) shadows: Arc<AtomicUsize>,
 }
@@ -135,7 +136,7 @@ impl Gateway {
             calls_in_flight: Arc::default(),
             phase: watch::Sender::new(Phase::Serving),
             refusals: Mutex::default(),
-            erring: Erring::default(),
+            erring: Told::default(),
         });
         let mut gateway = Self { shared, address: settings.listen, workers: Mutex::default() };
         let address = settings.listen;
@@ -250,6 +251,7 @@ impl Worker {
             upstreams,
             workspace: RefCell::default(),
             tokens: RefCell::default(),
+            erring: RefCell::default(),
             shadows: Arc::default(),
         }
     }
