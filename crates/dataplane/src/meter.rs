@@ -17,7 +17,8 @@ pub(crate) struct Meter {
     digest: Sha256,
     bytes: u64,
     messages: u64,
-    /// Bytes of messages, those included that are still to come of the current one.
+    /// Bytes of messages and their prefixes, those included that are still to come of the
+    /// current message.
     announced: u64,
     prefix: [u8; PREFIX_BYTES],
     prefix_len: usize,
@@ -59,15 +60,16 @@ impl Meter {
         if self.prefix_len == PREFIX_BYTES {
             let [_flags, length @ ..] = self.prefix;
             self.remaining = u64::from(u32::from_be_bytes(length));
-            self.announced = self.announced.saturating_add(self.remaining);
+            let whole = self.remaining + PREFIX_BYTES as u64;
+            self.announced = self.announced.saturating_add(whole);
             self.messages += u64::from(self.remaining == 0);
             self.prefix_len = 0;
         }
         data.get(taken..).unwrap_or_default()
     }
 
-    /// Bytes of all messages that have begun, their prefixes not counted. A message counts whole
-    /// once its length is known.
+    /// Bytes of all messages that have begun, with their prefixes, so that empty messages count
+    /// too. A message counts whole once its length is known.
     pub(crate) fn announced(&self) -> u64 {
         self.announced
     }
@@ -109,6 +111,13 @@ mod tests {
         meter.add(&frame(b"whole"));
         meter.add(frame(b"not whole").get(..7).unwrap());
         assert_eq!(meter.traffic().messages, 1);
-        assert_eq!(meter.announced(), 14, "what it announced does");
+        assert_eq!(meter.announced(), 2 * 5 + 14, "what it announced does");
+    }
+
+    #[test]
+    fn messages_without_bytes_are_announced_too() {
+        let mut meter = Meter::new(SALT);
+        (0..100).for_each(|_| meter.add(&frame(b"")));
+        assert_eq!(meter.announced(), 500);
     }
 }

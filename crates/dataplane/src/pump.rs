@@ -25,7 +25,7 @@ pub(crate) enum Broken {
     Source(h2::Error),
     /// The stream that bytes go to.
     Sink(h2::Error),
-    /// There are more bytes of messages than may pass.
+    /// There are more bytes of messages, with their prefixes, than may pass.
     TooLarge(u64),
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct Pump<'a> {
     /// for those at its beginning that are sent again.
     held: BytesMut,
     sent_again: usize,
-    /// Most bytes of messages that may pass.
+    /// Most bytes of messages, with their prefixes, that may pass.
     bytes_max: u64,
     /// Where what passes is kept, to be sent again or elsewhere.
     kept: Option<&'a RefCell<Kept>>,
@@ -114,7 +114,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Lets at most so many bytes of messages pass.
+    /// Lets at most so many bytes of messages pass, with their prefixes.
     pub(crate) fn at_most(mut self, bytes_max: Option<u64>) -> Self {
         self.bytes_max = bytes_max.unwrap_or(u64::MAX);
         self

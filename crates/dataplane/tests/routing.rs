@@ -358,9 +358,9 @@ async fn a_request_beyond_its_bound_is_refused() {
     };
     let world = World::with(bounded, |_| {}).await;
     let mut client = world.client().await;
-    // Three bytes say which field it is and how long.
-    within(client.unary(of(997))).await.unwrap();
-    let whole = within(client.unary(of(998))).await.unwrap_err();
+    // Five bytes before the message, and three that say which field it is and how long.
+    within(client.unary(of(992))).await.unwrap();
+    let whole = within(client.unary(of(993))).await.unwrap_err();
     let parts = tokio_stream::iter((0..3).map(|_| of(400)));
     let parts = within(client.client_stream(parts)).await.unwrap_err();
     for status in [whole, parts] {
@@ -369,6 +369,19 @@ async fn a_request_beyond_its_bound_is_refused() {
         assert_eq!((reason.as_str(), &*metadata["bytes_max"]), ("REQUEST_TOO_LARGE", "1000"));
     }
     assert_eq!(reasons(&world.entries().await), [Reason::RequestTooLarge; 2]);
+}
+
+#[tokio::test]
+async fn empty_messages_count_towards_a_bound() {
+    let bounded = |source: &mut policy::Source| {
+        source.routes = vec![RouteRule { request_bytes_max: Some(1_000), ..rule() }];
+    };
+    let world = World::with(bounded, |_| {}).await;
+    let mut client = world.client().await;
+    let empty = |count| tokio_stream::iter((0..count).map(|_| EchoRequest::default()));
+    within(client.client_stream(empty(200))).await.unwrap();
+    let status = within(client.client_stream(empty(201))).await.unwrap_err();
+    assert_eq!(error_info(&status).0, "REQUEST_TOO_LARGE");
 }
 
 #[tokio::test]
