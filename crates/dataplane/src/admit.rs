@@ -48,9 +48,10 @@ pub(crate) fn admit<'a>(
     Ok(Admitted { decision, _slot: slot })
 }
 
-/// The obligation of `agreement` that this gateway cannot meet: nothing is masked on the way,
-/// and nobody counts the persons asked about.
-fn unmet(agreement: &Agreement) -> Option<&'static str> {
+/// The obligation of `agreement` that this gateway cannot meet, by the name that refusals give it:
+/// `fields`, since nothing is masked on the way, or `subjects`, since nobody counts the persons
+/// asked about. Every call under such an agreement is refused.
+pub fn unmet(agreement: &Agreement) -> Option<&'static str> {
     match (agreement.fields(), agreement.subjects()) {
         (Fields::Named(_), _) => Some("fields"),
         (Fields::All, Some(_)) => Some("subjects"),

@@ -32,6 +32,7 @@ mod token;
 mod upload;
 mod upstream;
 
+pub use admit::unmet;
 pub use gateway::{Gateway, StartError};
 pub use live::Live;
 pub use settings::{Identity, Limits, Settings};
