@@ -153,6 +153,11 @@ impl<'a> Retries<'a> {
         Self { outgoing, left, last: None }
     }
 
+    /// Whether the call will not be sent again.
+    pub(crate) fn is_over(&self) -> bool {
+        self.left == 0
+    }
+
     /// Gives leave to send the call again, after a pause. `held` says whether all that was read
     /// of the request can be sent again.
     pub(crate) fn grant(&mut self, sent: Sent, held: bool) -> Option<Duration> {

@@ -42,8 +42,8 @@ pub(crate) async fn forward(
     if ends_at_once {
         upload.end(None);
     }
-    let kept = upload.keeping();
-    let mut sending = pin!(upload.send(stream, sent, &connection.stalls));
+    let (kept, last) = (upload.keeping(), retries.is_over());
+    let mut sending = pin!(upload.send(stream, sent, &connection.stalls, last));
     let mut download = pin!(async {
         let response = reply.unless_reset(response).await?.map_err(early)?;
         let (mut parts, body) = response.into_parts();

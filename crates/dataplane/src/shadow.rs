@@ -25,8 +25,6 @@ use crate::meter::{Meter, Salt};
 use crate::pump::{Stalled, Stalls};
 use crate::upstream::Pool;
 
-/// Longest request that is copied, in bytes.
-pub(crate) const COPY_BYTES_MAX: usize = 1 << 20;
 /// Copies in flight, for each worker.
 const COPIES_MAX: usize = 256;
 /// How long a copy may take, however long its call may.

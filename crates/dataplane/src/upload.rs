@@ -11,16 +11,12 @@ use model::{Reason, Refusal};
 use crate::kept::Kept;
 use crate::meter::Meter;
 use crate::pump::{Broken, Pump, Stalls};
-use crate::shadow::{self, Copy};
-
-/// Longest request that is sent again, in bytes.
-pub(crate) const AGAIN_BYTES_MAX: usize = 64 << 10;
+use crate::shadow::Copy;
 
 /// A request. Outlives the attempts to send it.
 pub(crate) struct Upload {
     body: RecvStream,
     bytes_max: Option<u64>,
-    again: bool,
     kept: Option<Rc<RefCell<Kept>>>,
     /// The trailers of a request that has ended, if it has any.
     ended: Option<Option<HeaderMap>>,
@@ -36,42 +32,43 @@ impl Upload {
         again: bool,
         copy: Option<Copy>,
     ) -> Self {
-        let kept = match (&copy, again) {
-            (Some(_), _) => Some(Kept::up_to(shadow::COPY_BYTES_MAX)),
-            (None, true) => Some(Kept::up_to(AGAIN_BYTES_MAX)),
-            (None, false) => None,
-        };
-        let kept = kept.map(|kept| Rc::new(RefCell::new(kept)));
-        Self { body, bytes_max, again, kept, ended: None, copy }
+        let needed = again || copy.is_some();
+        let kept = needed.then(|| Rc::new(RefCell::new(Kept::new(again, copy.is_some()))));
+        Self { body, bytes_max, kept, ended: None, copy }
     }
 
     /// Whether the request has no bytes, so that its head is all of it.
     pub(crate) fn is_head_alone(&self) -> bool {
-        let nothing_kept =
-            self.kept.as_ref().is_none_or(|kept| kept.borrow().whole().unwrap_or_default() == 0);
+        let nothing_kept = self.kept.as_ref().is_none_or(|kept| kept.borrow().is_empty());
         let has_trailers = matches!(self.ended, Some(Some(_)));
         nothing_kept && self.body.is_end_stream() && !has_trailers
     }
 
     /// A handle to what is kept.
     pub(crate) fn keeping(&self) -> Keeping {
-        Keeping { kept: self.kept.clone(), for_copy: self.copy.is_some() }
+        Keeping(self.kept.clone())
     }
 
-    /// Passes the request on to a node, from its beginning.
+    /// Passes the request on to a node, from its beginning. It is not kept for another attempt if
+    /// this is the `last`.
     pub(crate) async fn send(
         &mut self,
         mut stream: SendStream<Bytes>,
         meter: &mut Meter,
         stalls: &Stalls,
+        last: bool,
     ) -> Result<(), Refusal> {
-        let kept = self.kept.clone();
+        let (kept, keeping) = (self.kept.clone(), self.keeping());
         let mut pump = Pump::new(&mut self.body, &mut stream, meter)
             .ending_sink()
             .telling(stalls)
             .at_most(self.bytes_max);
         if let Some(kept) = &kept {
             pump = pump.keeping(kept);
+        }
+        if last {
+            // The pump has its own of what was kept until now.
+            keeping.end();
         }
         match pump.run().await {
             Ok(true) => {
@@ -103,32 +100,25 @@ impl Upload {
     pub(crate) fn end(&mut self, trailers: Option<HeaderMap>) {
         self.ended = Some(trailers);
         if let Some(copy) = self.copy.take() {
-            let frames = self.kept.as_ref().and_then(|kept| kept.borrow().frames());
-            copy.leave(frames);
-            if !self.again {
-                self.keeping().end();
-            }
+            copy.leave(self.kept.as_ref().and_then(|kept| kept.borrow_mut().leave()));
         }
     }
 }
 
 /// A handle to what is kept of a request, beside the one who sends it.
-pub(crate) struct Keeping {
-    kept: Option<Rc<RefCell<Kept>>>,
-    for_copy: bool,
-}
+pub(crate) struct Keeping(Option<Rc<RefCell<Kept>>>);
 
 impl Keeping {
     /// Whether all that was read of the request can be sent again.
     pub(crate) fn is_held(&self) -> bool {
-        let bytes = |kept: &Rc<RefCell<Kept>>| kept.borrow().whole();
-        self.kept.as_ref().and_then(bytes).is_some_and(|bytes| bytes <= AGAIN_BYTES_MAX)
+        self.0.as_ref().is_some_and(|kept| kept.borrow().is_held())
     }
 
-    /// Lets go of it, since the request will not be sent again. What a copy needs stays.
+    /// Lets go of it, since the request will not be sent again. What a copy needs stays until the
+    /// copy leaves.
     pub(crate) fn end(&self) {
-        if let Some(kept) = self.kept.as_ref().filter(|_| !self.for_copy) {
-            kept.borrow_mut().forget();
+        if let Some(kept) = &self.0 {
+            kept.borrow_mut().not_again();
         }
     }
 }
