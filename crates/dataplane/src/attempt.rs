@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use h2::RecvStream;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use model::{Code, Effect, MethodPath, Reason, Refusal};
 use policy::Route;
@@ -79,7 +80,9 @@ impl Outgoing<'_> {
     }
 
     fn copy(&self, reserved: Reserved, account: &Account) -> Result<(Copy, Original), Refusal> {
-        let metadata = head::metadata(&self.head.headers, self.route, account)?;
+        let mut metadata = head::metadata(&self.head.headers, self.route, account)?;
+        // The token is for the node that answers; a node on trial could act in its bearer's name.
+        metadata.remove(AUTHORIZATION);
         Ok(reserved.copy(self.route.path, metadata, account.salt(), self.deadline))
     }
 

@@ -5,17 +5,19 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use model::Entry;
 use policy::source::{RouteRule, Shadow, Share};
 use support::metrics::count;
 use support::raw::{self, RawNode};
 use support::{World, endpoint, node, rule, until, within};
+use tokio::sync::mpsc;
 
 /// Answers a whole request with `payload` and a status.
 async fn answer(body: h2::RecvStream, mut respond: SendResponse<Bytes>, payload: u8, status: u8) {
@@ -49,14 +51,18 @@ async fn answering(world: &World, payload: u8, status: u8) -> RawNode {
 }
 
 /// Puts a service in force that `main` provides and whose queries are copied to `trial`.
-fn shadowed(world: &World, service: &str, main: &RawNode, trial: std::net::SocketAddr) {
+fn shadowed(world: &World, service: &str, main: &RawNode, trial: SocketAddr) {
+    shadowed_with(world, service, main, trial, rule());
+}
+
+fn shadowed_with(world: &World, service: &str, main: &RawNode, trial: SocketAddr, rule: RouteRule) {
     world.put_in_force(|source| {
         source.nodes[0].endpoints = vec![endpoint(main.address)];
         source.nodes[0].services[0].name = service.into();
         source.nodes.push(node("trial", &world.authority, trial));
         source.agreements[0].service = service.into();
         let shadow = Some(Shadow { node: "trial".parse().unwrap(), share: Share::ALL });
-        source.routes = vec![RouteRule { service: service.into(), shadow, ..rule() }];
+        source.routes = vec![RouteRule { service: service.into(), shadow, ..rule }];
     });
 }
 
@@ -131,6 +137,61 @@ async fn the_copy_says_what_the_call_says() {
     assert_eq!(head.headers["exchange-system"], "commune");
     assert!(!head.headers.contains_key("authorization"));
     until("the copy is counted", || counted(service, "failed") == 1).await;
+}
+
+/// A node that answers, and tells each call's `authorization`.
+async fn telling(world: &World, told: mpsc::UnboundedSender<Option<HeaderValue>>) -> RawNode {
+    RawNode::http2(&world.authority, move |request, respond| {
+        let authorization = request.headers().get("authorization").cloned();
+        told.send(authorization).unwrap();
+        answer(request.into_body(), respond, 7, 0)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_token_is_passed_on_and_not_copied() {
+    let service = "token.stays";
+    let world = World::start().await;
+    let (tell_main, mut main_told) = mpsc::unbounded_channel();
+    let (tell_trial, mut trial_told) = mpsc::unbounded_channel();
+    let main = telling(&world, tell_main).await;
+    let trial = telling(&world, tell_trial).await;
+    let passed = RouteRule { pass_authorization: Some(true), ..rule() };
+    shadowed_with(&world, service, &main, trial.address, passed);
+    let mut requests = raw::connect(&world, &world.system).await;
+    let mut head = raw::head_of(&world, service, "Unary");
+    let token = HeaderValue::from_static("Bearer t");
+    head.headers_mut().insert("authorization", token.clone());
+    within(raw::call(&mut requests, head)).await.unwrap();
+    assert_eq!(within(main_told.recv()).await.unwrap(), Some(token));
+    assert_eq!(within(trial_told.recv()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_call_that_is_sent_again_is_copied_once() {
+    let service = "again.copied";
+    let world = World::start().await;
+    let first = Arc::new(AtomicBool::new(true));
+    let main = RawNode::http2(&world.authority, move |request, mut respond| {
+        let first = first.clone();
+        async move {
+            let mut body = request.into_body();
+            if first.swap(false, Ordering::SeqCst) {
+                // All of the request has come, so that it is the kept one that is sent again.
+                while body.data().await.is_some() {}
+                respond.send_reset(h2::Reason::REFUSED_STREAM);
+            } else {
+                answer(body, respond, 7, 0).await;
+            }
+        }
+    })
+    .await;
+    let trial = answering(&world, 7, 0).await;
+    let twice = RouteRule { retries_max: Some(1), ..rule() };
+    shadowed_with(&world, service, &main, trial.address, twice);
+    assert_eq!(call(&world, service, "Unary").await, "0");
+    until("the copy is counted", || counted(service, "same") == 1).await;
 }
 
 #[tokio::test]
