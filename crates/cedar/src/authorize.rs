@@ -104,7 +104,7 @@ pub fn authorize(
         let decision = engine.decide(&prepared.request(), &mut workspace);
         // Policies are numbered in the order of their ids.
         let ids = |all: &[PolicyIx]| -> Vec<String> {
-            all.iter().map(|ix| engine.policy(*ix).id.to_string()).collect()
+            all.iter().filter_map(|ix| Some(engine.policy(*ix)?.id.to_string())).collect()
         };
         let (reasons, errors) = (ids(workspace.determining()), ids(workspace.erring()));
         answers.push(Answer { decision, reasons, errors });

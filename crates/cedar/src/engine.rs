@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cedar_policy::pst;
 use cedar_policy::{Entities, Policy, PolicySet};
 
+use crate::bounds::{self, Obstacle, TooLarge};
 use crate::eval::Run;
 use crate::glances::Glances;
 use crate::index::{Entry, Filed, Index, Leaf, build};
@@ -25,7 +26,7 @@ pub const ENTITIES_MAX: usize = 1 << 24;
 
 /// Which policy of an engine; they are numbered in the order of their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PolicyIx(pub u32);
+pub struct PolicyIx(u32);
 
 /// What a policy does with the requests it applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,18 @@ pub enum CompileError {
         /// How many there may be.
         max: usize,
     },
+    /// A policy with a list that takes too long to compare.
+    #[error("policy `{policy}`: found {found} {what}, expected at most {max}")]
+    TooLarge {
+        /// Which policy.
+        policy: String,
+        /// How many members the list has.
+        found: usize,
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        max: usize,
+    },
     /// A value that has no equal here or in the reference.
     #[error(transparent)]
     Convert(#[from] ConvertError),
@@ -148,7 +161,11 @@ impl Engine {
             let info = info(policy, policies, &mut texts);
             let (scope, tests) = match lower(policy, &mut lowering) {
                 Ok(done) => done,
-                Err(reason) => {
+                Err(Obstacle::TooLarge(it)) => return Err(too_large(policy, it)),
+                Err(Obstacle::Left(reason)) => {
+                    if let Some(it) = bounds::left(policy)? {
+                        return Err(too_large(policy, it));
+                    }
                     let test = Test::Reference(number(left.len()));
                     left.push(policy.clone());
                     uncompiled.push((PolicyIx(ix), reason.into()));
@@ -257,14 +274,9 @@ impl Engine {
         }
     }
 
-    /// What is known of a policy.
-    ///
-    /// # Panics
-    ///
-    /// Never for numbers that this engine gave out.
-    #[expect(clippy::indexing_slicing, reason = "numbers come from this engine")]
-    pub fn policy(&self, ix: PolicyIx) -> &PolicyInfo {
-        &self.policies[ix.0 as usize]
+    /// What is known of a policy; `None` only for a number that another engine gave out.
+    pub fn policy(&self, ix: PolicyIx) -> Option<&PolicyInfo> {
+        self.policies.get(ix.0 as usize)
     }
 
     /// All policies, in the order of their ids.
@@ -348,15 +360,38 @@ fn info(
     }
 }
 
-fn lower(policy: &Policy, lowering: &mut Lowering<'_>) -> Result<(Scope, Span), String> {
+fn too_large(policy: &Policy, TooLarge { found, what, max }: TooLarge) -> CompileError {
+    CompileError::TooLarge { policy: policy.id().to_string(), found, what, max }
+}
+
+/// Which of the policies an engine would refuse for one of its lists.
+pub(crate) fn refused<'p>(
+    policies: impl Iterator<Item = &'p Policy>,
+) -> Result<Vec<(&'p Policy, TooLarge)>, ConvertError> {
+    let mut names = Names::default();
+    let mut lowering = Lowering::new(Naming { base: None, own: &mut names });
+    let mut refused = Vec::new();
+    for policy in policies {
+        let found = match lower(policy, &mut lowering) {
+            Ok(_) => None,
+            Err(Obstacle::TooLarge(it)) => Some(it),
+            Err(Obstacle::Left(_)) => bounds::left(policy)?,
+        };
+        refused.extend(found.map(|it| (policy, it)));
+    }
+    Ok(refused)
+}
+
+fn lower(policy: &Policy, lowering: &mut Lowering<'_>) -> bounds::Result<(Scope, Span)> {
     // A policy that came from text would be parsed again; its tree is at hand already.
     let tree: Policy = policy.as_ref().clone().into();
-    let tree = tree.to_pst().map_err(|error| format!("it has no syntax tree: {error}"))?;
+    let tree = tree.to_pst();
+    let tree = tree.map_err(|error| Obstacle::Left(format!("it has no syntax tree: {error}")))?;
     let (fixed, slots);
     match &tree {
         pst::Policy::Static(it) => (fixed, slots) = (it.clone(), Slots::new()),
         pst::Policy::Linked(it) => {
-            let error = |error| format!("its template cannot be filled: {error}");
+            let error = |error| Obstacle::Left(format!("its template cannot be filled: {error}"));
             (fixed, slots) = (it.into_static_policy().map_err(error)?, it.values().clone());
         }
     }

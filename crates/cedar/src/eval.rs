@@ -175,7 +175,7 @@ impl<'a> Run<'a, '_> {
                 self.covers(left, right).into()
             }
             (Test::CompareSets(SetTest::Any, ..), Value::Set(left), Value::Set(right)) => {
-                (0..self.len(right)).any(|ix| self.has_member(left, self.member(right, ix))).into()
+                self.meets(left, right).into()
             }
             (Test::HasTag(..), Value::Entity(entity), Value::Str(name)) => {
                 self.stored(entity).is_some_and(|it| it.tag(name).is_some()).into()

@@ -22,6 +22,7 @@
 //! ```
 
 pub mod authorize;
+mod bounds;
 mod data;
 mod decimal;
 mod engine;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cedar_policy::pst::{BinaryOp, Clause, EntityUID, Expr, Literal, SlotId, UnaryOp};
 
 use crate::EntityRef;
+use crate::bounds::{self, Result};
 use crate::names::{Naming, number};
 use crate::operators::{
     FAIL, UnaryNode, binary_node, is_test, pattern, rare_test, unary_node, unary_test, variable,
@@ -20,12 +21,6 @@ use crate::value::Held;
 /// How deep conditions may nest to be compiled; deeper ones are left to the reference, which
 /// looks after the stack itself.
 const NESTING_MAX: usize = 96;
-/// How many members a set or a record may have in a policy.
-const MEMBERS_MAX: usize = 65_536;
-
-/// Why a policy is left to the reference.
-pub(crate) type Reason = &'static str;
-pub(crate) type Result<T> = std::result::Result<T, Reason>;
 
 /// What turns trees into the instructions of one engine.
 pub(crate) struct Lowering<'n> {
@@ -89,7 +84,7 @@ impl<'n> Lowering<'n> {
     /// What is true, false or an error; a value that is no boolean is an error.
     fn test(&mut self, expr: &Arc<Expr>, slots: &Slots, depth: usize) -> Result<Test> {
         if depth > NESTING_MAX {
-            return Err("its condition nests too deeply");
+            return Err("its condition nests too deeply".into());
         }
         Ok(match &**expr {
             Expr::BinaryOp { op: op @ (BinaryOp::And | BinaryOp::Or), .. } => {
@@ -249,7 +244,7 @@ impl<'n> Lowering<'n> {
 
     fn node(&mut self, expr: &Arc<Expr>, slots: &Slots, depth: usize) -> Result<Node> {
         if depth > NESTING_MAX {
-            return Err("its condition nests too deeply");
+            return Err("its condition nests too deeply".into());
         }
         Ok(match &**expr {
             Expr::Literal(literal) => self.literal(literal)?,
@@ -283,12 +278,15 @@ impl<'n> Lowering<'n> {
                 Node::If(self.place_tests(vec![test]).start, then, other)
             }
             Expr::Set(members) => {
-                bounded(members.len())?;
+                bounds::members(members.len())?;
                 let members = members.iter().map(|it| self.node(it, slots, depth + 1));
                 let members = members.collect::<Result<Vec<_>>>()?;
                 match self.constants(&members) {
                     Some(constants) => self.place_constant(Held::set(constants)),
-                    None => Node::Set(self.place_nodes(members)),
+                    None => {
+                        bounds::made(&members, &self.program.nodes)?;
+                        Node::Set(self.place_nodes(members))
+                    }
                 }
             }
             Expr::Record(attributes) => self.record(attributes, slots, depth)?,
@@ -309,7 +307,7 @@ impl<'n> Lowering<'n> {
             Expr::HasAttr { .. } | Expr::Like { .. } | Expr::Is { .. } => {
                 Node::Truth(self.place_test(expr, slots, depth)?)
             }
-            _ => return Err("it has an expression that is not known here"),
+            _ => return Err("it has an expression that is not known here".into()),
         })
     }
 
@@ -319,7 +317,7 @@ impl<'n> Lowering<'n> {
         slots: &Slots,
         depth: usize,
     ) -> Result<Node> {
-        bounded(attributes.len())?;
+        bounds::members(attributes.len())?;
         let (mut keys, mut nodes) = (Vec::new(), Vec::new());
         for (name, expr) in attributes {
             keys.push(self.naming.key(name));
@@ -329,6 +327,7 @@ impl<'n> Lowering<'n> {
             let attributes = keys.into_iter().zip(constants).collect();
             return Ok(self.place_constant(Held::record(attributes)));
         }
+        bounds::made(&nodes, &self.program.nodes)?;
         let start = number(self.program.keys.len());
         self.program.keys.extend(keys);
         Ok(Node::Record(self.place_nodes(nodes), start))
@@ -340,7 +339,7 @@ impl<'n> Lowering<'n> {
             Literal::Long(it) => Held::Long(*it),
             Literal::String(it) => Held::Str(it.as_str().into()),
             Literal::EntityUID(it) => Held::Entity(self.entity(it)),
-            _ => return Err("it has a literal that is not known here"),
+            _ => return Err("it has a literal that is not known here".into()),
         };
         Ok(self.place_constant(held))
     }
@@ -445,8 +444,4 @@ impl<'n> Lowering<'n> {
     pub(crate) fn entity(&mut self, uid: &EntityUID) -> EntityRef {
         self.naming.entity(&uid.ty.to_string(), &uid.eid)
     }
-}
-
-pub(crate) fn bounded(members: usize) -> Result<()> {
-    if members > MEMBERS_MAX { Err("it has a set or record that is too large") } else { Ok(()) }
 }

@@ -5,7 +5,8 @@ use cedar_policy::pst::{
 };
 use cedar_policy::{EntityTypeName, EntityUid, Policy};
 
-use crate::lower::{Lowering, Result, bounded};
+use crate::bounds::{self, Result};
+use crate::lower::Lowering;
 use crate::program::{Actions, Scope, Side};
 use crate::{EntityRef, Uid};
 
@@ -36,7 +37,7 @@ impl Lowering<'_> {
             ActionConstraint::Any => Actions::Any,
             ActionConstraint::Eq(it) => Actions::Equal(self.entity(it)),
             ActionConstraint::In(all) => {
-                bounded(all.len())?;
+                bounds::actions(all.len())?;
                 Actions::In(all.iter().map(|it| self.entity(it)).collect())
             }
         };
@@ -50,7 +51,7 @@ impl Lowering<'_> {
     fn fixed(&mut self, it: &EntityOrSlot) -> Result<EntityRef> {
         match it {
             EntityOrSlot::Entity(uid) => Ok(self.entity(uid)),
-            EntityOrSlot::Slot(_) => Err("its scope has a slot that is not filled"),
+            EntityOrSlot::Slot(_) => Err("its scope has a slot that is not filled".into()),
         }
     }
 

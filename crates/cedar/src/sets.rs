@@ -1,5 +1,7 @@
 //! Sets and records: what is in them, whether they are equal, and those that conditions make.
 
+use std::cmp::Ordering;
+
 use crate::EntityRef;
 use crate::eval::Run;
 use crate::program::Truth;
@@ -127,12 +129,28 @@ impl<'a> Run<'a, '_> {
         {
             return found;
         }
+        // Sets of requests and those that conditions make are small and in no order.
         (0..self.len(set)).any(|ix| self.member(set, ix).is_some_and(|it| self.equal(it, value)))
     }
 
     /// Whether all members of `part` are in `set`.
     pub(crate) fn covers(&self, set: Set<'a>, part: Set<'a>) -> bool {
+        // Sets that are kept have each member once.
+        if matches!(part.0, SetForm::Held(_)) && self.len(part) > self.len(set) {
+            return false;
+        }
         (0..self.len(part)).all(|ix| self.has_member(set, self.member(part, ix)))
+    }
+
+    /// Whether any member is in both sets. Sets that are kept can be searched, so the members
+    /// looked for are those of the other.
+    pub(crate) fn meets(&self, left: Set<'a>, right: Set<'a>) -> bool {
+        let (sought, set) = match (left.0, right.0) {
+            (SetForm::Held(a), SetForm::Held(b)) if a.len() < b.len() => (left, right),
+            (SetForm::Held(_), _) => (right, left),
+            _ => (left, right),
+        };
+        (0..self.len(sought)).any(|ix| self.has_member(set, self.member(sought, ix)))
     }
 
     /// Equality by value; values of different types are not equal.
@@ -177,26 +195,19 @@ fn held_entity(held: &Held) -> u32 {
     }
 }
 
-/// Whether sorted members hold a value, if its type is one that can be searched for.
+/// Whether sorted members hold a value; `None` for a value whose own members are in no order,
+/// which cannot be searched for.
 fn search(members: &[Held], value: Value<'_>) -> Option<bool> {
-    use std::cmp::Ordering::{Equal, Greater, Less};
-    // Members of other types stand before or after all of the value's type.
-    let order = |held: &Held| match (held, value) {
-        (Held::Long(a), Value::Long(b)) => a.cmp(&b),
-        (Held::Str(a), Value::Str(b)) => (**a).cmp(b),
-        (Held::Entity(a), Value::Entity(b)) => a.cmp(&b),
-        (Held::Bool(_) | Held::Long(_), Value::Str(_) | Value::Entity(_))
-        | (Held::Bool(_), Value::Long(_))
-        | (Held::Str(_), Value::Entity(_)) => Less,
-        _ => Greater,
+    let searchable = match value {
+        Value::Set(set) => matches!(set.0, SetForm::Held(_)),
+        Value::Record(record) => matches!(record.0, RecordForm::Held(_)),
+        _ => true,
     };
-    match value {
-        Value::Long(_) | Value::Str(_) | Value::Entity(_) if members.len() <= 4 => {
-            Some(members.iter().any(|held| order(held) == Equal))
-        }
-        Value::Long(_) | Value::Str(_) | Value::Entity(_) => {
-            Some(members.binary_search_by(order).is_ok())
-        }
-        _ => None,
+    if !searchable {
+        return None;
     }
+    if members.len() <= 4 {
+        return Some(members.iter().any(|held| held.order(value) == Ordering::Equal));
+    }
+    Some(members.binary_search_by(|held| held.order(value)).is_ok())
 }

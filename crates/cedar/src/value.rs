@@ -41,6 +41,22 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// Where a type stands among the others; only the order within a set hangs on it.
+    fn rank(&self) -> u8 {
+        match self {
+            Value::Bool(_) => 0,
+            Value::Long(_) => 1,
+            Value::Str(_) => 2,
+            Value::Entity(_) => 3,
+            Value::Set(_) => 4,
+            Value::Record(_) => 5,
+            Value::Decimal(_) => 6,
+            Value::Datetime(_) => 7,
+            Value::Duration(_) => 8,
+            Value::Ip(_) => 9,
+        }
+    }
+
     /// A set of these values, in any order; the same value more than once counts once.
     pub fn set(members: &'a [Value<'a>]) -> Self {
         Value::Set(Set(SetForm::Given(members)))
@@ -135,38 +151,30 @@ impl Held {
         }
     }
 
-    /// Where a type stands among the others; only the order within a set hangs on it.
-    fn rank(&self) -> u8 {
-        match self {
-            Held::Bool(_) => 0,
-            Held::Long(_) => 1,
-            Held::Str(_) => 2,
-            Held::Entity(_) => 3,
-            Held::Set(_) => 4,
-            Held::Record(_) => 5,
-            Held::Decimal(_) => 6,
-            Held::Datetime(_) => 7,
-            Held::Duration(_) => 8,
-            Held::Ip(_) => 9,
+    /// How the value stands to another, whose own members must be kept too.
+    pub(crate) fn order(&self, other: Value<'_>) -> Ordering {
+        match (self.view(), other) {
+            (Value::Bool(a), Value::Bool(b)) => a.cmp(&b),
+            (Value::Long(a), Value::Long(b))
+            | (Value::Datetime(a), Value::Datetime(b))
+            | (Value::Duration(a), Value::Duration(b)) => a.cmp(&b),
+            (Value::Str(a), Value::Str(b)) => a.cmp(b),
+            (Value::Entity(a), Value::Entity(b)) => a.cmp(&b),
+            (Value::Set(Set(SetForm::Held(a))), Value::Set(Set(SetForm::Held(b)))) => a.cmp(b),
+            (
+                Value::Record(Record(RecordForm::Held(a))),
+                Value::Record(Record(RecordForm::Held(b))),
+            ) => a.cmp(b),
+            (Value::Decimal(a), Value::Decimal(b)) => a.cmp(&b),
+            (Value::Ip(a), Value::Ip(b)) => a.cmp(&b),
+            (this, other) => this.rank().cmp(&other.rank()),
         }
     }
 }
 
 impl Ord for Held {
     fn cmp(&self, other: &Self) -> Ordering {
-        match (self, other) {
-            (Held::Bool(a), Held::Bool(b)) => a.cmp(b),
-            (Held::Long(a), Held::Long(b)) => a.cmp(b),
-            (Held::Str(a), Held::Str(b)) => a.cmp(b),
-            (Held::Entity(a), Held::Entity(b)) => a.cmp(b),
-            (Held::Set(a), Held::Set(b)) => a.cmp(b),
-            (Held::Record(a), Held::Record(b)) => a.cmp(b),
-            (Held::Decimal(a), Held::Decimal(b)) => a.cmp(b),
-            (Held::Datetime(a), Held::Datetime(b)) => a.cmp(b),
-            (Held::Duration(a), Held::Duration(b)) => a.cmp(b),
-            (Held::Ip(a), Held::Ip(b)) => a.cmp(b),
-            _ => self.rank().cmp(&other.rank()),
-        }
+        self.order(other.view())
     }
 }
 

@@ -456,7 +456,8 @@ fn borrowed_values() {
     let mut workspace = Workspace::default();
     engine.decide(&Request::new(user, user, file, &context), &mut workspace);
     let ids = |all: &[cedar::PolicyIx]| -> Vec<String> {
-        let mut ids: Vec<_> = all.iter().map(|ix| engine.policy(*ix).id.to_string()).collect();
+        let mut ids: Vec<_> =
+            all.iter().map(|ix| engine.policy(*ix).expect("its own").id.to_string()).collect();
         ids.sort();
         ids
     };

@@ -7,6 +7,7 @@ use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, PolicySetError, SlotI
 use super::Problem;
 use super::measure::{Language, measure};
 use super::problem::position;
+use crate::engine::refused;
 use crate::{Place, Uid};
 
 /// A file by name.
@@ -69,6 +70,9 @@ impl Files {
         }
         for link in links {
             reading.link(link);
+        }
+        if reading.problems.is_empty() {
+            reading.lists();
         }
         if reading.problems.is_empty() { Ok(reading.files) } else { Err(reading.problems) }
     }
@@ -206,6 +210,30 @@ impl Reading {
             return;
         }
         self.files.places.insert(name, place);
+    }
+
+    /// Notes policies that no engine takes, because of the size of their lists.
+    fn lists(&mut self) {
+        let refused = match refused(self.files.policies.policies()) {
+            Ok(refused) => refused,
+            Err(error) => {
+                let message = error.to_string();
+                self.problems.push(Problem { message, ..Problem::default() });
+                return;
+            }
+        };
+        let problems = refused.into_iter().map(|(policy, found)| {
+            let id = policy.id().to_string();
+            let place = self.files.places.get(id.as_str());
+            let (file, line) = place.map_or(("", 0), |it| (&*it.file, it.line));
+            let (column, message) = (u32::from(line > 0), found.to_string());
+            let hint = Some("let a group, or an attribute of entities, say what the list says");
+            let hint = hint.map(str::to_owned);
+            Problem { file: file.into(), line, column, message, hint, ..Problem::default() }
+                .about(id)
+        });
+        self.problems.extend(problems);
+        self.problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     }
 
     fn link(&mut self, link: &Link) {

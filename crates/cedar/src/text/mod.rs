@@ -8,4 +8,4 @@ mod schema;
 pub use files::{File, Files, Link};
 pub use measure::{NESTING_MAX, TEXT_BYTES_MAX};
 pub use problem::Problem;
-pub use schema::{Verdict, conform, schema};
+pub use schema::{Verdict, actions, conform, schema};

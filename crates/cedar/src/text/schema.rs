@@ -5,8 +5,8 @@ use miette::Diagnostic;
 
 use super::measure::{Language, measure};
 use super::{File, Files, Problem};
-use crate::Entity;
-use crate::reference::entity_for;
+use crate::reference::{entities_of, entity_for};
+use crate::{ConvertError, Entity};
 
 /// What validation found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,6 +43,28 @@ pub fn schema(file: File<'_>) -> Result<Schema, Vec<Problem>> {
         Ok((schema, _)) => Ok(schema),
         Err(error) => Err(found(&error)),
     }
+}
+
+/// The actions of a schema as entities, each with every group of actions that it is in.
+///
+/// ```
+/// use cedar::text::{File, actions, schema};
+/// let text = "entity User; action all; action read in [all] appliesTo { principal: User,
+///             resource: User };";
+/// let schema = schema(File { name: "s", text }).map_err(|it| format!("{it:?}"))?;
+/// let actions = actions(&schema)?;
+/// let read = actions.iter().find(|it| &*it.uid.id == "read").ok_or("no such action")?;
+/// assert_eq!(read.parents, [cedar::Uid::new("Action", "all")]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn actions(schema: &Schema) -> Result<Vec<Entity>, ConvertError> {
+    let actions = schema.action_entities().map_err(|error| ConvertError(error.to_string()))?;
+    let mut actions = entities_of(&actions)?;
+    for action in &mut actions {
+        action.parents.sort();
+    }
+    actions.sort_by(|a, b| a.uid.cmp(&b.uid));
+    Ok(actions)
 }
 
 impl Files {

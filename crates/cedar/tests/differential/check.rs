@@ -153,7 +153,10 @@ impl Built {
             None => self.engine.prepare_reference(request).map_err(|error| error.to_string())?,
         };
         let decision = self.engine.decide(&prepared.request(), workspace);
-        let id = |ix: &cedar::PolicyIx| self.engine.policy(*ix).id.to_string();
+        let id = |ix: &cedar::PolicyIx| match self.engine.policy(*ix) {
+            Some(policy) => policy.id.to_string(),
+            None => format!("no policy: {ix:?}"),
+        };
         Ok(Answer {
             allowed: decision == cedar::Decision::Allow,
             reasons: sorted(workspace.determining().iter().map(id)),

@@ -54,7 +54,8 @@ pub fn actual(engine: &Engine, request: &Request, workspace: &mut Workspace) -> 
     let prepared = engine.prepare_reference(request).expect("a known request");
     let decision = engine.decide(&prepared.request(), workspace);
     let ids = |all: &[cedar::PolicyIx]| {
-        let mut ids: Vec<_> = all.iter().map(|ix| engine.policy(*ix).id.to_string()).collect();
+        let mut ids: Vec<_> =
+            all.iter().map(|ix| engine.policy(*ix).expect("its own").id.to_string()).collect();
         ids.sort();
         ids
     };
