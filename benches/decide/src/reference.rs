@@ -260,7 +260,7 @@ impl Compiled {
         let decision = self.engine.decide(&self.requests[ix].request(), &mut self.workspace);
         let allowed = decision == cedar::Decision::Allow;
         let names = |list: &[cedar::PolicyIx]| -> BTreeSet<String> {
-            list.iter().map(|ix| self.engine.policy(*ix).id.to_string()).collect()
+            list.iter().filter_map(|ix| Some(self.engine.policy(*ix)?.id.to_string())).collect()
         };
         let ours = (allowed, names(self.workspace.determining()), self.workspace.erring().len());
         let theirs = answer(response);
