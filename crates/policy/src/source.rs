@@ -317,9 +317,9 @@ pub struct RouteRule {
     pub pass_authorization: Option<bool>,
     /// How often a query that failed before any answer may be sent again.
     pub retries_max: Option<u8>,
-    /// Most bytes of a request, all its messages together.
+    /// Most bytes of a request, all its messages together, each with its five bytes of prefix.
     pub request_bytes_max: Option<u64>,
-    /// Most bytes of an answer, all its messages together.
+    /// Most bytes of an answer, all its messages together, each with its five bytes of prefix.
     pub answer_bytes_max: Option<u64>,
     /// Where calls go that do not go to the authoritative node: the first that fits.
     pub splits: Vec<Split>,
