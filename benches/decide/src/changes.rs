@@ -21,28 +21,25 @@ use crate::timing::per_mille;
 const PAUSE: Duration = Duration::from_millis(5);
 /// Changes made first, not counted with the others.
 pub const FIRST: usize = 20;
-/// When something of this size is dropped, the allocator of the C library joins small free pieces.
-const CONSOLIDATING: usize = 100_000;
 
 /// Builds a snapshot and tells what it took; in a process of its own, or what other measurements
 /// left behind would count.
 pub fn build(agreements: usize, bespoke_in_100: u8, seed: u64) -> Result<Value> {
     let before = resident_bytes();
-    // Ids live on in the snapshot. The rest is made by a thread of its own, so that the
-    // allocator gives back what it held when it is dropped.
-    let ids = country::ids(agreements);
-    let maker = thread::spawn(move || {
-        let country = country::make(ids, bespoke_in_100, seed);
-        (country.source, Vec::<u8>::with_capacity(CONSOLIDATING))
+    let mut built = None;
+    // All that is made and dropped inside cancels out: what remains is the snapshot.
+    let heap = allocation_counter::measure(|| {
+        let source = country::make(country::ids(agreements), bespoke_in_100, seed).source;
+        let begun = Instant::now();
+        let snapshot = compile(source);
+        built = Some((snapshot, begun.elapsed().as_secs_f64()));
     });
-    let (source, last) = maker.join().map_err(|_| anyhow!("country"))?;
-    let begun = Instant::now();
-    let snapshot = compile(source)?;
-    let seconds = begun.elapsed().as_secs_f64();
-    drop(last);
+    let (snapshot, seconds) = built.context("nothing built")?;
+    let snapshot = snapshot?;
     let resident = resident_bytes() - before;
     Ok(json!({
         "seconds": seconds,
+        "heap": heap.bytes_current as f64 / agreements as f64,
         "resident": resident / agreements as f64,
         "accounted": snapshot.memory_bytes() as f64 / agreements as f64,
     }))
