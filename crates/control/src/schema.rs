@@ -56,6 +56,16 @@ impl Schema {
         &self.cedar
     }
 
+    /// The actions with the groups that they are in.
+    pub(crate) fn actions(&self, report: &mut Report) -> Vec<cedar::Entity> {
+        text::actions(&self.cedar).unwrap_or_else(|error| {
+            report.enter(SCHEMA.into());
+            let found = format!("actions that cannot be read ({})", one_line(&error.to_string()));
+            report.add(Position::START, found, "actions with groups at most", None);
+            Vec::new()
+        })
+    }
+
     /// Reports what the registry says of its objects that is not as the schema has it. A policy
     /// that meets such an attribute would end in an error and be passed over.
     pub(crate) fn check(&self, source: &Source, draft: &Draft, report: &mut Report) {

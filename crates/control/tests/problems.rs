@@ -1292,6 +1292,20 @@ fn a_schema_of_ones_own_takes_the_place_of_the_gateways() {
     );
 }
 
+/// A policy may name a group of actions that only the schema declares.
+#[test]
+fn groups_of_actions_are_taken_from_the_schema() {
+    let fixture = Fixture::new();
+    let schema = policy::SCHEMA
+        .replace("action query, update appliesTo", "action query, update in [reading] appliesTo");
+    fixture.write("policies/schema.cedarschema", format!("{schema}\naction reading;\n"));
+    let policy = "@id(\"group\")\nforbid (principal, action in Action::\"reading\", resource);\n";
+    fixture.write("policies/a.cedar", policy);
+    let config = fixture.load().unwrap();
+    let query = config.source.actions.iter().find(|action| &*action.uid.id == "query").unwrap();
+    assert_eq!(query.parents, [cedar::Uid::new("Action", "reading")]);
+}
+
 #[test]
 fn attributes_keep_to_the_gateways_schema_where_there_are_policies() {
     let registry = REGISTRY.replace("id: hrm\n", "id: hrm\n    attributes: {level: three}\n");
