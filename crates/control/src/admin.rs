@@ -51,8 +51,8 @@ pub struct Doors {
 
 /// Who may ask. Looked at for each call, so that it binds open connections too.
 pub struct Operators {
-    /// The certificates of operators.
-    pub certificates: Vec<CertificateDigest>,
+    /// Whether a certificate is listed as an operator's now.
+    pub is_listed: Box<dyn Fn(CertificateDigest) -> bool + Send + Sync>,
     /// Whether a certificate is on a revocation list that is in force.
     pub is_revoked: Box<dyn Fn(&model::Certificate) -> bool + Send + Sync>,
     /// Tells which certificates are in their time.
@@ -86,6 +86,10 @@ pub async fn serve(
         .await
 }
 
+/// Whose certificate a call that passed has shown.
+#[derive(Clone, Copy)]
+struct Operator(CertificateDigest);
+
 struct Admin {
     doors: Doors,
     turns: Turns,
@@ -106,21 +110,24 @@ impl AdminService for Admin {
         &self,
         request: Request<Streaming<ApplyRequest>>,
     ) -> Result<Response<ApplyResponse>, Status> {
+        let Some(Operator(operator)) = request.extensions().get().copied() else {
+            return Err(Status::internal("the operator of this call is not known"));
+        };
         let turn = self.turns.take()?;
         let revisions = Arc::clone(&self.doors.revisions);
-        receive::apply(request.into_inner(), revisions, turn).await.map(Response::new)
+        receive::apply(request.into_inner(), operator, revisions, turn).await.map(Response::new)
     }
 }
 
 impl Operators {
     /// Lets a call pass if its connection shows the certificate of an operator that still counts.
-    fn admit(&self, request: Request<()>) -> Result<Request<()>, Status> {
+    fn admit(&self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let shown = request
             .extensions()
             .get::<TlsConnectInfo<TcpConnectInfo>>()
             .and_then(TlsConnectInfo::peer_certs)
             .and_then(|chain| wire::certificate::parse(chain.first()?).ok());
-        let Some(shown) = shown.filter(|shown| self.certificates.contains(&shown.digest)) else {
+        let Some(shown) = shown.filter(|shown| (self.is_listed)(shown.digest)) else {
             return Err(Status::permission_denied(
                 "this certificate is not an operator's; register it under `admin.operators`",
             ));
@@ -132,6 +139,7 @@ impl Operators {
         if (self.is_revoked)(&shown) {
             return Err(Status::permission_denied("this certificate is revoked"));
         }
+        request.extensions_mut().insert(Operator(shown.digest));
         Ok(request)
     }
 }

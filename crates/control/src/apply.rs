@@ -2,15 +2,17 @@
 //!
 //! The new files are written to `.staged` in the configuration folder and checked there. Then:
 //!
-//! 1. every file and folder of `.staged` is made durable, and `.previous` is emptied;
+//! 1. every file and folder of `.staged` is made durable, and `.replaced` is made, empty;
 //! 2. `.applying` is made durable: it lists the parts that are new. From here on the new files
 //!    count, and whoever loads the folder next finishes what is left;
-//! 3. part after part, what is in force moves to `.previous` and what is new takes its place;
-//! 4. all folders are made durable, and `.applying` is removed.
+//! 3. part after part, what is in force moves to `.replaced` and what is new takes its place;
+//! 4. `.replaced` takes the place of `.previous`, which held the files before those;
+//! 5. all folders are made durable, and `.applying` is removed.
 //!
 //! Before step 2 the folder is untouched. After it every part lies in one of two places at any
-//! moment, what was in force in the folder or in `.previous`, what is new in `.staged` or in the
-//! folder, and step 3 can be done again from wherever it stopped.
+//! moment, what was in force in the folder or in `.replaced`, what is new in `.staged` or in the
+//! folder, and step 3 can be done again from wherever it stopped. An apply that fails leaves
+//! `.previous` as it was: it goes only once all that is new is in its place.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -24,6 +26,8 @@ use crate::inputs::PARTS;
 pub(crate) const STAGED: &str = ".staged";
 /// Where the files before are kept.
 const PREVIOUS: &str = ".previous";
+/// Where they wait until all that is new is in its place.
+const REPLACED: &str = ".replaced";
 /// Largest list of new parts.
 const MARKER_BYTES_MAX: u64 = 4096;
 
@@ -40,16 +44,26 @@ pub(crate) enum ReplaceError {
 
 /// Finishes an apply that was cut short; does nothing if there is none.
 pub(crate) fn finish(folder: &Path) -> Result<(), LoadError> {
-    let marker = folder.join(APPLYING);
-    if !marker.exists() {
+    if !is_unfinished(folder) {
         return Ok(());
     }
+    let marker = folder.join(APPLYING);
     go_on(folder).map_err(|source| LoadError::Unreadable { path: marker, source })
+}
+
+/// Whether an apply was cut short, or is under way.
+pub(crate) fn is_unfinished(folder: &Path) -> bool {
+    is_there(&folder.join(APPLYING))
 }
 
 /// Puts the files of `.staged` in the place of those in force.
 pub(crate) fn replace(folder: &Path) -> Result<(), ReplaceError> {
     begin(folder).map_err(ReplaceError::NotCommitted)?;
+    go_on_or_back(folder)
+}
+
+/// The steps after the second; back to before it if they cannot be done.
+fn go_on_or_back(folder: &Path) -> Result<(), ReplaceError> {
     let Err(cause) = go_on(folder) else { return Ok(()) };
     match take_back(folder) {
         Ok(()) => Err(ReplaceError::NotCommitted(cause)),
@@ -59,10 +73,11 @@ pub(crate) fn replace(folder: &Path) -> Result<(), ReplaceError> {
 
 /// Steps 1 and 2.
 fn begin(folder: &Path) -> io::Result<()> {
-    let (staged, previous) = (folder.join(STAGED), folder.join(PREVIOUS));
+    let (staged, replaced) = (folder.join(STAGED), folder.join(REPLACED));
     make_durable(&staged)?;
-    remove(&previous)?;
-    fs::create_dir(&previous)?;
+    // Whatever failed before has moved back what was in it.
+    remove(&replaced)?;
+    fs::create_dir(&replaced)?;
     sync(folder)?;
     let new: Vec<&str> = PARTS.into_iter().filter(|part| is_there(&staged.join(part))).collect();
     // Written under another name first: a marker that is there is whole.
@@ -74,12 +89,30 @@ fn begin(folder: &Path) -> io::Result<()> {
     sync(folder)
 }
 
-/// Steps 3 and 4, from wherever they stopped.
+/// Steps 3 to 5, from wherever they stopped.
 fn go_on(folder: &Path) -> io::Result<()> {
-    let (staged, previous) = (folder.join(STAGED), folder.join(PREVIOUS));
+    let (staged, replaced) = (folder.join(STAGED), folder.join(REPLACED));
     let new = new_parts(folder)?;
+    // Without `.replaced` step 4 is done.
+    if is_there(&replaced) {
+        move_parts(folder, &new)?;
+        for path in [&replaced, &staged, folder].into_iter().filter(|path| is_there(path)) {
+            sync(path)?;
+        }
+        let previous = folder.join(PREVIOUS);
+        remove(&previous)?;
+        fs::rename(&replaced, &previous)?;
+    }
+    sync(folder)?;
+    fs::remove_file(folder.join(APPLYING))?;
+    sync(folder)
+}
+
+/// Step 3.
+fn move_parts(folder: &Path, new: &[String]) -> io::Result<()> {
+    let (staged, replaced) = (folder.join(STAGED), folder.join(REPLACED));
     for part in PARTS {
-        let (from, at, aside) = (staged.join(part), folder.join(part), previous.join(part));
+        let (from, at, aside) = (staged.join(part), folder.join(part), replaced.join(part));
         let is_new = new.iter().any(|name| name == part);
         // A new part that no longer waits has taken its place already.
         let pending = if is_new { is_there(&from) } else { !is_there(&aside) };
@@ -90,15 +123,15 @@ fn go_on(folder: &Path) -> io::Result<()> {
             fs::rename(&from, &at)?;
         }
     }
-    [&previous, &staged].into_iter().filter(|path| is_there(path)).try_for_each(|it| sync(it))?;
-    sync(folder)?;
-    fs::remove_file(folder.join(APPLYING))?;
-    sync(folder)
+    Ok(())
 }
 
-/// Undoes what was done of step 3, and step 2.
+/// Undoes what was done of step 3, and step 2. After step 4 there is no way back.
 fn take_back(folder: &Path) -> io::Result<()> {
-    let (staged, previous) = (folder.join(STAGED), folder.join(PREVIOUS));
+    let (staged, replaced) = (folder.join(STAGED), folder.join(REPLACED));
+    if !is_there(&replaced) {
+        return Err(io::Error::other("the new files are in their place already"));
+    }
     for part in new_parts(folder)? {
         let (from, at) = (staged.join(&part), folder.join(&part));
         if !is_there(&from) && is_there(&at) {
@@ -106,7 +139,7 @@ fn take_back(folder: &Path) -> io::Result<()> {
         }
     }
     for part in PARTS {
-        let (at, aside) = (folder.join(part), previous.join(part));
+        let (at, aside) = (folder.join(part), replaced.join(part));
         if is_there(&aside) && !is_there(&at) {
             fs::rename(&aside, &at)?;
         }
@@ -225,7 +258,7 @@ mod tests {
     /// Dies after each of the moves, in turn: the next load comes to the same end.
     #[test]
     fn what_was_cut_short_is_finished_from_wherever_it_stopped() {
-        for moves_done in 0..=9 {
+        for moves_done in 0..=12 {
             let root = prepared();
             begin(root.path()).unwrap();
             let before = files(root.path());
@@ -233,15 +266,19 @@ mod tests {
             for part in PARTS {
                 let (from, at) = (root.path().join(STAGED).join(part), root.path().join(part));
                 if at.exists() {
-                    moves.push((at.clone(), root.path().join(PREVIOUS).join(part)));
+                    moves.push((at.clone(), root.path().join(REPLACED).join(part)));
                 }
                 if from.exists() {
                     moves.push((from, at));
                 }
             }
+            let (previous, aside) = (root.path().join(PREVIOUS), root.path().join(REPLACED));
+            moves.push((previous.clone(), root.path().join("taken away")));
+            moves.push((aside, previous));
             for (from, to) in moves.iter().take(moves_done) {
                 fs::rename(from, to).unwrap();
             }
+            remove(&root.path().join("taken away")).unwrap();
             if moves_done == 0 {
                 assert_eq!(before.get("registry/a").unwrap(), "old");
             }
@@ -258,16 +295,46 @@ mod tests {
         let root = prepared();
         let before = files(root.path());
         begin(root.path()).unwrap();
-        // Two parts have moved when the third cannot.
-        fs::rename(root.path().join("registry"), root.path().join(PREVIOUS).join("registry"))
-            .unwrap();
-        fs::rename(root.path().join(STAGED).join("registry"), root.path().join("registry"))
-            .unwrap();
-        take_back(root.path()).unwrap();
-        let mut now = files(root.path());
-        now.remove(APPLYING);
-        assert_eq!(now, before);
-        assert!(root.path().join(STAGED).join("registry/b").exists());
+        // The last part cannot move aside: where it would go there is a folder.
+        write(&root.path().join(REPLACED).join("routes.yaml/x"), "in the way");
+        let failed = go_on_or_back(root.path()).unwrap_err();
+        assert!(matches!(failed, ReplaceError::NotCommitted(_)), "{failed:?}");
+        assert_eq!(files(root.path()), before);
+        let waiting = files(&root.path().join(STAGED));
+        assert_eq!(waiting.len(), 5, "{waiting:?}");
+        assert_eq!(files(&root.path().join(PREVIOUS)), all(&[("registry/a", "older")]));
+        // What was in the way is no more: the next try succeeds.
+        replace(root.path()).unwrap();
+        assert_eq!(files(root.path()), replaced());
+        assert_eq!(files(&root.path().join(PREVIOUS)), kept());
+    }
+
+    #[test]
+    fn what_can_neither_go_on_nor_back_is_not_known() {
+        let root = prepared();
+        begin(root.path()).unwrap();
+        let marker = root.path().join(APPLYING);
+        let list = fs::read(&marker).unwrap();
+        fs::remove_file(&marker).unwrap();
+        fs::create_dir(&marker).unwrap();
+        let failed = go_on_or_back(root.path()).unwrap_err();
+        assert!(matches!(failed, ReplaceError::Unknown(_)), "{failed:?}");
+        assert!(is_unfinished(root.path()));
+        fs::remove_dir(&marker).unwrap();
+        fs::write(&marker, list).unwrap();
+        finish(root.path()).unwrap();
+        assert_eq!(files(root.path()), replaced());
+    }
+
+    #[test]
+    fn what_fails_before_anything_happened_keeps_the_files_before() {
+        let root = prepared();
+        let before = files(root.path());
+        write(&root.path().join(".applying.tmp/x"), "in the way");
+        let failed = replace(root.path()).unwrap_err();
+        assert!(matches!(failed, ReplaceError::NotCommitted(_)), "{failed:?}");
+        assert_eq!(files(root.path()), before);
+        assert_eq!(files(&root.path().join(PREVIOUS)), all(&[("registry/a", "older")]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reads `gateway.yaml`.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,12 @@ pub(crate) struct Read {
     pub(crate) authorities: Option<Arc<[Vec<u8>]>>,
     /// Whether `upstream` could be read, so that it is known whether there are authorities.
     pub(crate) upstream: bool,
+}
+
+/// Where the admin API listens, by the root of a `gateway.yaml` whose other parts may be broken.
+/// `None` where there is none, or it is reported.
+pub(crate) fn admin_address(root: &Node<'_>, report: &mut Report) -> Option<SocketAddr> {
+    scalar(socket)(root.get("admin")?.get("listen")?, report)
 }
 
 /// Reads the root of `gateway.yaml`.
@@ -194,7 +201,7 @@ fn admin(node: &Node<'_>, report: &mut Report) -> Option<Admin> {
     Some(Admin { listen: listen?, operators: operators? })
 }
 
-fn listener(node: &Node<'_>, report: &mut Report) -> Option<std::net::SocketAddr> {
+fn listener(node: &Node<'_>, report: &mut Report) -> Option<SocketAddr> {
     Fields::of(node, &["listen"], report)?.required("listen", scalar(socket), report)
 }
 

@@ -29,6 +29,7 @@ mod incoming;
 mod inputs;
 mod loader;
 mod material;
+mod outcome;
 mod policies;
 mod problem;
 mod receive;
@@ -48,6 +49,7 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,10 +59,9 @@ use thiserror::Error;
 
 pub use loader::{Loader, Reloaded};
 pub use material::{Identity, PrivateKey, RevocationList};
+pub use outcome::{Applied, ApplyError, Outcome, Rejected};
 pub use problem::Problem;
-pub use revisions::{
-    Activation, Applied, ApplyError, Origin, Outcome, Plane, Rejected, Revisions, Standing,
-};
+pub use revisions::{Activation, Origin, Plane, Revisions, Standing};
 pub use settings::{
     Admin, Claims, Downstream, Gateway, Ledger, Limits, Reload, TokenIssuer, Upstream,
 };
@@ -172,6 +173,22 @@ pub fn load(dir: &Path, revision: RevisionId) -> Result<Config, LoadError> {
     whole(&Roots::new(dir), revision).map(|(config, _)| config)
 }
 
+/// Where the admin API of the gateway of the folder `dir` listens, if it has one. Nothing else is
+/// read: what is wrong with the rest of the folder is no hindrance.
+///
+/// # Errors
+///
+/// Returns the problems of `gateway.yaml` that hide the address, or what could not be read.
+pub fn admin_address(dir: &Path) -> Result<Option<SocketAddr>, LoadError> {
+    let folder = Folder::open(Roots::new(dir))?;
+    let mut report = Report::new(Roots::new(dir));
+    let read = folder.decode(GATEWAY, &mut report, gateway::admin_address)?;
+    match report.is_empty() {
+        true => Ok(read.ok().flatten().flatten()),
+        false => Err(LoadError::Problems(report.into_problems())),
+    }
+}
+
 /// Reads everything, and what to remember of it.
 fn whole(roots: &Roots, revision: RevisionId) -> Result<(Config, Memory), LoadError> {
     let folder = Folder::open(roots.clone())?;
@@ -194,6 +211,7 @@ fn whole(roots: &Roots, revision: RevisionId) -> Result<(Config, Memory), LoadEr
     }
     if let Some(schema) = policies.schema {
         schema.check(&source, &draft, &mut report);
+        source.actions = schema.actions(&mut report);
     }
     let agreements = mem::take(&mut source.agreements);
     let rest = source.clone();

@@ -15,6 +15,13 @@ use crate::problem::Report;
 use crate::yaml::NodeDigest;
 use crate::{Config, LoadError, agreements, apply, gateway_settings, survey, whole};
 
+/// Most changes that are made one by one, and most of them as one part of so many of all
+/// agreements: above either, compiling the whole is the quicker way.
+const CHANGES_MAX: usize = 2_000;
+const CHANGES_SHARE: usize = 4;
+/// So many changes are always few.
+const CHANGES_FEW: usize = 100;
+
 /// Reads one configuration folder, and remembers of each file of agreements what it takes to tell
 /// what changed: digests and ids, never the agreements themselves.
 #[derive(Debug)]
@@ -176,12 +183,20 @@ fn amended(
         return Ok(None);
     }
     let Edit { files, changes } = edit;
+    if !is_few(changes.len(), current.agreement_count()) {
+        return Ok(None);
+    }
     let amended = Some(changes.len());
     let Ok(snapshot) = current.amend(revision, changes) else { return Ok(None) };
     let source = Source { revision, ..memory.source.clone() };
     let memory = Memory { revision, files, source: source.clone(), ..memory.clone() };
     let config = Config::new(gateway, source, snapshot);
     Ok(Some(Candidate { reloaded: Reloaded { config, amended }, memory }))
+}
+
+/// Whether so many changes to so many agreements are made one by one.
+fn is_few(changes: usize, agreements: usize) -> bool {
+    changes <= CHANGES_FEW.max(CHANGES_MAX.min(agreements / CHANGES_SHARE))
 }
 
 /// What changed among the agreements.
@@ -263,5 +278,17 @@ impl Held {
         // A file that could not be read is reported; nothing refers to what it held.
         let _ = parse(bytes, report, |root, report| agreements::agreements(root, draft, report));
         Self { digest, agreements: mem::take(&mut draft.digests).into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_few_beside_the_agreements() {
+        assert!(is_few(100, 0) && !is_few(101, 400));
+        assert!(is_few(250, 1_000) && !is_few(251, 1_000));
+        assert!(is_few(2_000, 100_000) && !is_few(2_001, 100_000));
     }
 }

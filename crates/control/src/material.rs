@@ -29,6 +29,7 @@ const DER_SEQUENCE: u8 = 0x30;
 const ED25519: [u8; 5] = [0x06, 0x03, 0x2b, 0x65, 0x70];
 
 /// A private key. Showing it shows nothing.
+#[derive(PartialEq, Eq)]
 pub struct PrivateKey(PrivateKeyDer<'static>);
 
 impl PrivateKey {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::CertificateDigest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -11,7 +12,8 @@ use wire::generated::admin::apply_request::{Begin, Part};
 use wire::generated::admin::{ApplyRequest, ApplyResponse};
 
 use crate::LoadError;
-use crate::revisions::{Applied, ApplyError, Revisions, chain};
+use crate::outcome::{Applied, ApplyError, chain};
+use crate::revisions::Revisions;
 use crate::staging::StagingError;
 use crate::status::{count, problem};
 
@@ -54,6 +56,7 @@ enum Message {
 /// Receives files and applies them.
 pub(crate) async fn apply(
     mut stream: Streaming<ApplyRequest>,
+    operator: CertificateDigest,
     revisions: Arc<Revisions>,
     turn: Turn,
 ) -> Result<ApplyResponse, Status> {
@@ -65,7 +68,9 @@ pub(crate) async fn apply(
     // The turn ends with the work, which goes on when the caller is gone.
     let work = spawn_blocking(move || {
         let _turn = turn;
-        take_in(&work, receiver, dry_run)
+        let applied = take_in(&work, receiver, operator, dry_run);
+        work.conclude(operator, dry_run, &applied);
+        applied
     });
     let sent = forward(&mut stream, sender).await;
     let applied = work.await.map_err(|_| Status::internal("the apply came to no end"))?;
@@ -112,14 +117,15 @@ async fn next(stream: &mut Streaming<ApplyRequest>) -> Result<Option<Part>, Stat
 fn take_in(
     revisions: &Revisions,
     mut messages: mpsc::Receiver<Message>,
+    operator: CertificateDigest,
     dry_run: bool,
 ) -> Result<Applied, ApplyError> {
-    let mut staging = revisions.stage()?;
+    let mut staging = revisions.stage(dry_run)?;
     loop {
         match messages.blocking_recv() {
             Some(Message::File(path)) => staging.file(&path)?,
             Some(Message::Chunk(bytes)) => staging.chunk(&bytes)?,
-            Some(Message::End) => return revisions.apply(&staging, dry_run),
+            Some(Message::End) => return revisions.apply(&staging, operator, dry_run),
             None => return Err(StagingError::Abandoned.into()),
         }
     }
@@ -150,10 +156,40 @@ fn answer(applied: Result<Applied, ApplyError>, current: u64) -> Result<ApplyRes
         }
         ApplyError::Staging(StagingError::TooMuch(_)) => Status::resource_exhausted(text),
         ApplyError::Staging(StagingError::Abandoned) => Status::cancelled(text),
-        ApplyError::Load(LoadError::Unusable(_)) => Status::failed_precondition(text),
+        ApplyError::Unfinished | ApplyError::Load(LoadError::Unusable(_)) => {
+            Status::failed_precondition(text)
+        }
         ApplyError::Staging(StagingError::Unwritten(_))
         | ApplyError::Load(_)
         | ApplyError::NotCommitted(_) => Status::internal(text),
         ApplyError::Unknown(_) => Status::unknown(text),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tonic::Code;
+
+    use super::*;
+
+    /// Callers try again, or look, or change something, by the code alone.
+    #[test]
+    fn what_failed_is_told_apart_by_its_code() {
+        let check = |error: ApplyError, code: Code, message: &str| {
+            let status = answer(Err(error), 7).unwrap_err();
+            assert_eq!((status.code(), status.message()), (code, message));
+        };
+        let in_part = "cannot replace all files, the next load goes on with it: no space";
+        check(ApplyError::Unknown(in_part.to_owned()), Code::Unknown, in_part);
+        let nothing = "cannot replace the files, nothing has changed: no space";
+        check(ApplyError::NotCommitted(nothing.to_owned()), Code::Internal, nothing);
+        let unusable = LoadError::Unusable("keys".to_owned()).into();
+        let message = "the configuration cannot be used: keys";
+        check(unusable, Code::FailedPrecondition, message);
+        let unwritten = StagingError::Unwritten(io::Error::other("no space")).into();
+        let message = "cannot write the files beside the configuration: no space";
+        check(unwritten, Code::Internal, message);
+    }
 }

@@ -4,18 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{Clock, RevisionId, Timestamp};
+use model::{CertificateDigest, Clock, RevisionId, Timestamp};
 use policy::Snapshot;
-use thiserror::Error;
 
 use crate::apply::{self, ReplaceError};
 use crate::inputs::Roots;
 use crate::loader::Candidate;
-use crate::staging::{Staging, StagingError};
-use crate::{Config, LoadError, Loader, Problem, Reload, Reloaded};
+use crate::outcome::{self, Applied, ApplyError, Outcome, Rejected, chain};
+use crate::staging::Staging;
+use crate::{Config, Gateway, LoadError, Loader, Reload, Reloaded};
 
-/// Problems of a rejected configuration that are kept.
-const PROBLEMS_KEPT: usize = 20;
 const MICROS_PER_SEC: u64 = 1_000_000;
 
 /// What puts a configuration in force, once it is certain that it will be.
@@ -51,87 +49,51 @@ pub struct Standing {
     pub since: Timestamp,
     /// What brought it.
     pub origin: Origin,
+    /// The certificate of the operator who applied it, if one did.
+    pub operator: Option<CertificateDigest>,
     /// When the folder is loaded by itself.
     pub reload: Reload,
-    /// The last configuration that did not come into force.
+    /// The settings that gateway.yaml has otherwise than the gateway runs with.
+    pub needs_restart: Vec<&'static str>,
+    /// The last content of the folder that did not come into force.
     pub rejected: Option<Rejected>,
+    /// Whether the folder still holds that, as far as is known.
+    pub is_stale: bool,
+    /// The last apply that did not come into force.
+    pub apply_rejected: Option<Rejected>,
 }
 
-/// A configuration that did not come into force.
-#[derive(Clone, Debug)]
-pub struct Rejected {
-    /// When it was loaded.
-    pub time: Timestamp,
-    /// Why it was loaded.
-    pub origin: Origin,
-    /// The first of its problems.
-    pub problems: Vec<Problem>,
-    /// How many problems there were.
-    pub problems_total: usize,
-    /// Why it could not be used, where that is no problem of a file.
-    pub cause: Option<String>,
-}
-
-/// What came of loading.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A new revision is in force.
-    InForce {
-        /// The revision.
-        revision: RevisionId,
-        /// How many agreements were added, changed or taken out, where nothing else changed.
-        amended: Option<usize>,
-        /// What operators should know although nothing is wrong.
-        notes: Vec<String>,
-    },
-    /// The files say what they said before.
-    Unchanged,
-}
-
-/// What came of an apply whose files are good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// The revision, if it is in force now: a dry run only checks.
-    pub revision: Option<RevisionId>,
-    /// What operators should know although nothing is wrong.
-    pub notes: Vec<String>,
-    /// How many agreements there are.
-    pub agreements: usize,
-    /// How many policies there are.
-    pub policies: usize,
-}
-
-/// Why an apply changed nothing; or, in one case, why it is not known whether it did.
-#[derive(Debug, Error)]
-pub enum ApplyError {
-    /// The files could not be taken.
-    #[error(transparent)]
-    Staging(#[from] StagingError),
-    /// They were read and are no good, or could not be read.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// They could not be put in place. Nothing has changed.
-    #[error("{0}")]
-    NotCommitted(String),
-    /// They were put in place in part. The next load goes on with it.
-    #[error("{0}")]
-    Unknown(String),
+impl Standing {
+    /// What the folder holds, if the gateway could not use it and serves what was before.
+    pub fn stale(&self) -> Option<&Rejected> {
+        self.rejected.as_ref().filter(|_| self.is_stale)
+    }
 }
 
 /// The revisions of one configuration folder, one after the other.
 pub struct Revisions {
     plane: Plane,
+    running: Arc<Gateway>,
     /// Held while files are read or replaced. Never taken while `standing` is held.
     loader: Mutex<Loader>,
     standing: Mutex<Standing>,
 }
 
 impl Revisions {
-    /// Begins with the configuration that `loader` read and that is in force.
-    pub fn new(loader: Loader, reload: Reload, plane: Plane) -> Self {
-        let since = plane.clock.now();
-        let standing = Standing { since, origin: Origin::Start, reload, rejected: None };
-        Self { plane, loader: Mutex::new(loader), standing: Mutex::new(standing) }
+    /// Begins with the configuration that `loader` read and that is in force. `running` are the
+    /// settings that the gateway runs with until it ends.
+    pub fn new(loader: Loader, running: Arc<Gateway>, plane: Plane) -> Self {
+        let standing = Standing {
+            since: plane.clock.now(),
+            origin: Origin::Start,
+            operator: None,
+            reload: running.reload,
+            needs_restart: Vec::new(),
+            rejected: None,
+            is_stale: false,
+            apply_rejected: None,
+        };
+        Self { plane, running, loader: Mutex::new(loader), standing: Mutex::new(standing) }
     }
 
     /// How things stand. Waits for nothing.
@@ -159,9 +121,15 @@ impl Revisions {
     /// stays.
     pub fn reload(&self, origin: Origin) -> Result<Outcome, LoadError> {
         let outcome = self.reload_unrecorded(origin);
-        if let Err(error) = &outcome {
-            self.reject(origin, error);
+        match &outcome {
+            Ok(_) => lock(&self.standing).is_stale = false,
+            Err(error) => {
+                let rejected = Rejected::new(self.plane.clock.now(), origin, error);
+                let mut standing = lock(&self.standing);
+                (standing.rejected, standing.is_stale) = (Some(rejected), true);
+            }
         }
+        outcome::log_reload(&outcome);
         outcome
     }
 
@@ -176,34 +144,44 @@ impl Revisions {
             return Ok(Outcome::Unchanged);
         }
         let Candidate { reloaded: Reloaded { config, amended }, memory } = candidate;
-        let (revision, notes) = (config.snapshot.revision(), config.notes.clone());
+        let revision = config.snapshot.revision();
+        let (needs_restart, notes) = self.compared(&config);
         let activation = self.prepare(config)?;
         loader.remember(memory);
-        self.activate(activation, origin);
+        activation();
+        self.note(origin, None, needs_restart);
         Ok(Outcome::InForce { revision, amended, notes })
     }
 
     /// Begins to receive files that are to take the place of those in force. The caller sees to it
     /// that there is one of these at a time.
-    pub(crate) fn stage(&self) -> Result<Staging, ApplyError> {
-        let loader = lock(&self.loader);
-        apply::finish(loader.folder())?;
-        Ok(Staging::begin(loader.folder())?)
+    pub(crate) fn stage(&self, dry_run: bool) -> Result<Staging, ApplyError> {
+        let folder = lock(&self.loader).folder().to_owned();
+        if apply::is_unfinished(&folder) {
+            // It would have to be finished first, and a dry run changes nothing.
+            if dry_run {
+                return Err(ApplyError::Unfinished);
+            }
+            tracing::warn!("an apply that was cut short is finished before the next one");
+            match self.reload(Origin::Apply) {
+                Err(error) if apply::is_unfinished(&folder) => return Err(error.into()),
+                // What became of it is logged and known to `standing`; it is replaced anyway.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        // Nobody else may begin to finish one now.
+        let _loader = lock(&self.loader);
+        Ok(Staging::begin(&folder)?)
     }
 
     /// Checks the files that were received. Unless this is a dry run, they take the place of those
     /// in force if they are good.
-    pub(crate) fn apply(&self, staging: &Staging, dry_run: bool) -> Result<Applied, ApplyError> {
-        let applied = self.apply_unrecorded(staging, dry_run);
-        if let Err(ApplyError::Load(error)) = &applied
-            && !dry_run
-        {
-            self.reject(Origin::Apply, error);
-        }
-        applied
-    }
-
-    fn apply_unrecorded(&self, staging: &Staging, dry_run: bool) -> Result<Applied, ApplyError> {
+    pub(crate) fn apply(
+        &self,
+        staging: &Staging,
+        operator: CertificateDigest,
+        dry_run: bool,
+    ) -> Result<Applied, ApplyError> {
         let mut loader = lock(&self.loader);
         let folder = loader.folder().to_owned();
         let current = self.current();
@@ -211,9 +189,10 @@ impl Revisions {
         let candidate = loader.candidate(&roots, &current, self.next(current.revision()))?;
         let Candidate { reloaded: Reloaded { config, .. }, memory } = candidate;
         let revision = config.snapshot.revision();
+        let (needs_restart, notes) = self.compared(&config);
         let applied = Applied {
             revision: (!dry_run).then_some(revision),
-            notes: config.notes.clone(),
+            notes,
             agreements: config.counts.agreements,
             policies: config.counts.policies,
         };
@@ -223,32 +202,61 @@ impl Revisions {
         }
         replace(&folder)?;
         loader.remember(memory);
-        self.activate(activation, Origin::Apply);
+        activation();
+        self.note(Origin::Apply, Some(operator), needs_restart);
         Ok(applied)
+    }
+
+    /// Records and logs what came of an apply, whoever learns of it besides.
+    pub(crate) fn conclude(
+        &self,
+        operator: CertificateDigest,
+        dry_run: bool,
+        applied: &Result<Applied, ApplyError>,
+    ) {
+        outcome::log_apply(operator, dry_run, applied);
+        if let Err(error) = applied
+            && !dry_run
+        {
+            let rejected = Rejected::of_apply(self.plane.clock.now(), operator, error);
+            let mut standing = lock(&self.standing);
+            // The folder holds files of both. The next load tells.
+            if matches!(error, ApplyError::Unknown(_)) {
+                (standing.rejected, standing.is_stale) = (Some(rejected.clone()), true);
+            }
+            standing.apply_rejected = Some(rejected);
+        }
+    }
+
+    /// The settings that need a restart, and all notes with what there is to say of those.
+    fn compared(&self, config: &Config) -> (Vec<&'static str>, Vec<String>) {
+        let needs_restart = self.running.needs_restart(&config.gateway);
+        let mut notes = config.notes.clone();
+        if !needs_restart.is_empty() {
+            notes.push(format!("changed, needs a restart: {}", needs_restart.join(", ")));
+        }
+        (needs_restart, notes)
     }
 
     fn prepare(&self, config: Config) -> Result<Activation, LoadError> {
         (self.plane.prepare)(config).map_err(LoadError::Unusable)
     }
 
-    fn activate(&self, activation: Activation, origin: Origin) {
-        activation();
+    /// Notes what came into force.
+    fn note(
+        &self,
+        origin: Origin,
+        operator: Option<CertificateDigest>,
+        needs_restart: Vec<&'static str>,
+    ) {
         let mut standing = lock(&self.standing);
-        (standing.since, standing.origin) = (self.plane.clock.now(), origin);
-    }
-
-    fn reject(&self, origin: Origin, error: &LoadError) {
-        let (problems, cause): (&[Problem], _) = match error {
-            LoadError::Problems(problems) => (problems, None),
-            error => (&[], Some(chain(error))),
-        };
-        lock(&self.standing).rejected = Some(Rejected {
-            time: self.plane.clock.now(),
-            origin,
-            problems: problems.iter().take(PROBLEMS_KEPT).cloned().collect(),
-            problems_total: problems.len(),
-            cause,
-        });
+        if !needs_restart.is_empty() && standing.needs_restart != needs_restart {
+            let settings = needs_restart.join(", ");
+            tracing::warn!(settings, "settings changed that need a restart");
+        }
+        standing.since = self.plane.clock.now();
+        (standing.origin, standing.operator) = (origin, operator);
+        (standing.needs_restart, standing.is_stale) = (needs_restart, false);
     }
 
     /// The number of the revision after `previous`: the second it comes in, or one more than
@@ -264,12 +272,6 @@ fn replace(folder: &Path) -> Result<(), ApplyError> {
         ReplaceError::NotCommitted(_) => ApplyError::NotCommitted(chain(&error)),
         ReplaceError::Unknown(_) => ApplyError::Unknown(chain(&error)),
     })
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What a thread that panicked left behind is whole: it is replaced by single assignments.

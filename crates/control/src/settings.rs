@@ -11,7 +11,7 @@ use crate::material::{Identity, RevocationList};
 
 /// What `gateway.yaml` says, with the files that it names read and checked. Paths are relative to
 /// where the process runs, no longer to the configuration folder.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Gateway {
     /// Where consumers connect.
     pub listen: SocketAddr,
@@ -36,6 +36,32 @@ pub struct Gateway {
     pub reload: Reload,
     /// Bounds.
     pub limits: Limits,
+}
+
+impl Gateway {
+    /// The settings that `new` has otherwise and that do not take effect while the gateway runs.
+    /// Issuers of tokens, operators, revocation lists, the authorities of nodes and `utc_offset`
+    /// are not among them: they come with the revision.
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let admin = |of: &Self| of.admin.as_ref().map(|admin| admin.listen);
+        let (tls, new_tls) = (&self.tls.identity, &new.tls.identity);
+        let (upstream, new_upstream) = (&self.upstream.identity, &new.upstream.identity);
+        let differs = [
+            ("listen", self.listen != new.listen),
+            ("workers", self.workers != new.workers),
+            ("tls.certificate", tls.certificates != new_tls.certificates),
+            ("tls.key", tls.key != new_tls.key),
+            ("tls.client_authorities", self.tls.client_authorities != new.tls.client_authorities),
+            ("upstream.certificate", upstream.certificates != new_upstream.certificates),
+            ("upstream.key", upstream.key != new_upstream.key),
+            ("ledger", self.ledger != new.ledger),
+            ("admin.listen", admin(self) != admin(new)),
+            ("metrics", self.metrics != new.metrics),
+            ("reload", self.reload != new.reload),
+            ("limits", self.limits != new.limits),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
 }
 
 /// When the configuration is loaded again.
@@ -100,7 +126,7 @@ pub struct Downstream {
 }
 
 /// TLS towards nodes. The authorities that vouch for a node stand with the node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Upstream {
     /// What the gateway proves itself with.
     pub identity: Identity,

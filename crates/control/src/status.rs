@@ -2,12 +2,14 @@
 
 use wire::generated::admin::{self as told, GetStatusResponse, ReloadMode};
 
-use crate::revisions::{Origin, Rejected, Revisions, Standing};
+use crate::outcome::Rejected;
+use crate::revisions::{Origin, Revisions, Standing};
 use crate::{Problem, Reload};
 
 /// Adds to `answer` what the revisions know.
 pub(crate) fn add(answer: &mut GetStatusResponse, revisions: &Revisions) {
-    let Standing { since, origin: from, reload, rejected } = revisions.standing();
+    let standing = revisions.standing();
+    let Standing { since, origin: from, operator, reload, .. } = standing;
     let snapshot = revisions.current();
     answer.revision = snapshot.revision().0;
     answer.agreements = count(snapshot.agreement_count());
@@ -19,7 +21,10 @@ pub(crate) fn add(answer: &mut GetStatusResponse, revisions: &Revisions) {
         Reload::Signal => ReloadMode::Signal,
         Reload::OnChange => ReloadMode::OnChange,
     });
-    answer.rejected = rejected.as_ref().map(self::rejected);
+    answer.operator = operator.map(|digest| digest.to_string()).unwrap_or_default();
+    answer.needs_restart = standing.needs_restart.iter().map(|&name| name.to_owned()).collect();
+    answer.rejected = standing.rejected.as_ref().map(rejected);
+    answer.apply_rejected = standing.apply_rejected.as_ref().map(rejected);
 }
 
 fn rejected(rejected: &Rejected) -> told::Rejected {
@@ -28,6 +33,7 @@ fn rejected(rejected: &Rejected) -> told::Rejected {
         origin: origin(rejected.origin).into(),
         problems: rejected.problems.iter().map(problem).collect(),
         problems_total: count(rejected.problems_total),
+        operator: rejected.operator.map(|digest| digest.to_string()).unwrap_or_default(),
         cause: rejected.cause.clone().unwrap_or_default(),
     }
 }

@@ -77,13 +77,12 @@ impl Watch {
         }
     }
 
-    /// Looks at other files outside of the folder from now on.
+    /// Looks at other files outside of the folder from now on. One that it did not look at before
+    /// counts as changed, since it may have changed after it was read.
     pub fn also(&mut self, others: Vec<PathBuf>) {
-        self.seen.retain(|path, _| path.starts_with(&self.folder));
+        let is_gone = |path: &PathBuf| self.others.contains(path) && !others.contains(path);
+        self.seen.retain(|path, _| !is_gone(path));
         self.others = others;
-        for path in &self.others {
-            self.seen.extend(stamp(path).map(|stamp| (path.clone(), stamp)));
-        }
     }
 
     /// What there is, and how long looking took.
@@ -192,6 +191,16 @@ mod tests {
         let mut watch = Watch::new(root.path(), vec![list.clone()]);
         fs::write(&list, "1").unwrap();
         timeout(Duration::from_secs(10), watch.changed()).await.unwrap();
+        watch.also(vec![]);
+        fs::write(&list, "333").unwrap();
+        let quiet = timeout(Duration::from_mins(1), watch.changed()).await;
+        assert!(quiet.is_err());
+        // It may have changed between being read and being looked at.
+        watch.also(vec![list.clone()]);
+        timeout(Duration::from_secs(10), watch.changed()).await.unwrap();
+        watch.also(vec![list.clone()]);
+        let quiet = timeout(Duration::from_mins(1), watch.changed()).await;
+        assert!(quiet.is_err(), "it was looked at before");
         watch.also(vec![]);
         fs::write(&list, "22").unwrap();
         let quiet = timeout(Duration::from_mins(1), watch.changed()).await;

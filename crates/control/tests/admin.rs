@@ -66,6 +66,8 @@ struct World {
     operator: Issued,
     clock: Arc<StoppedClock>,
     revoked: Arc<AtomicBool>,
+    /// Whether the operator is not listed any more.
+    removed: Arc<AtomicBool>,
     address: SocketAddr,
     folder: TempDir,
     revisions: Arc<Revisions>,
@@ -79,11 +81,15 @@ impl World {
         let operator = authority.issue("operator", Profile::Client).unwrap();
         let clock = Arc::new(StoppedClock::at(Timestamp::from_secs(NOW_SECS)));
         let revoked = Arc::new(AtomicBool::new(false));
+        let removed = Arc::new(AtomicBool::new(false));
         let usable = Arc::new(AtomicBool::new(true));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let operators = Operators {
-            certificates: vec![digest(&operator)],
+            is_listed: Box::new({
+                let (removed, digest) = (removed.clone(), digest(&operator));
+                move |asked| asked == digest && !removed.load(Ordering::SeqCst)
+            }),
             is_revoked: Box::new({
                 let (revoked, digest) = (revoked.clone(), digest(&operator));
                 move |asked| asked.digest == digest && revoked.load(Ordering::SeqCst)
@@ -94,15 +100,16 @@ impl World {
         write_configuration(folder.path(), &authority);
         let (loader, config) = Loader::load(folder.path(), RevisionId(7)).unwrap();
         let Config { gateway, snapshot, .. } = config;
+        let gateway = Arc::new(gateway);
         let plane = plane(snapshot, clock.clone(), usable.clone());
-        let revisions = Arc::new(Revisions::new(loader, gateway.reload, plane));
+        let revisions = Arc::new(Revisions::new(loader, gateway.clone(), plane));
         let get_status =
             Arc::new(|| GetStatusResponse { calls_in_flight: 3, ..Default::default() });
         let doors = Doors { get_status, revisions: revisions.clone() };
         tokio::spawn(async move {
             admin::serve(listener, &gateway.tls, operators, doors, std::future::pending()).await
         });
-        Self { authority, operator, clock, revoked, address, folder, revisions, usable }
+        Self { authority, operator, clock, revoked, removed, address, folder, revisions, usable }
     }
 
     /// A client with a certificate; it connects with its first call.
@@ -161,6 +168,13 @@ async fn a_certificate_that_no_longer_counts_is_refused_on_an_open_connection() 
     assert_eq!(refused.message(), "this certificate is revoked");
 
     world.revoked.store(false, Ordering::SeqCst);
+    get_status(&mut client).await.unwrap();
+    world.removed.store(true, Ordering::SeqCst);
+    let refused = get_status(&mut client).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().starts_with("this certificate is not an operator's"), "{refused}");
+
+    world.removed.store(false, Ordering::SeqCst);
     get_status(&mut client).await.unwrap();
     world.clock.advance(Duration::from_hours(24 * 366 * 30));
     let refused = get_status(&mut client).await.unwrap_err();
@@ -290,9 +304,112 @@ async fn files_with_problems_change_nothing() {
     let mut client = world.client(&world.operator);
     let status = client.get_status(GetStatusRequest {}).await.unwrap().into_inner();
     assert_eq!((status.revision, status.origin()), (7, Told::Start));
-    let rejected = status.rejected.unwrap();
+    assert!(status.rejected.is_none(), "nothing is wrong with the folder");
+    let rejected = status.apply_rejected.unwrap();
     assert_eq!((rejected.origin(), rejected.problems_total), (Told::Apply, 1));
+    assert_eq!(rejected.operator, digest(&world.operator).to_string());
     assert_eq!(rejected.problems, answer.problems);
+}
+
+/// What an operator could not apply has changed no file, and hides no folder that is broken.
+#[tokio::test]
+async fn a_broken_folder_is_told_of_after_a_bad_apply() {
+    let world = World::new().await;
+    let stale = || world.revisions.standing().stale().map(|rejected| rejected.origin);
+    let members = world.folder.path().join("registry/members.yaml");
+    let bad = [("registry/members.yaml", "members: [{id: G9, name: x}]\n")];
+    apply(&world, false, &bad).await;
+    assert_eq!(stale(), None);
+
+    fs::write(&members, "members: [").unwrap();
+    assert!(world.revisions.reload(Origin::Change).is_err());
+    apply(&world, false, &bad).await;
+    assert_eq!(stale(), Some(Origin::Change));
+    let standing = world.revisions.standing();
+    let file = |of: &Option<control::Rejected>| of.as_ref().unwrap().problems[0].found.clone();
+    assert_ne!(file(&standing.rejected), file(&standing.apply_rejected));
+
+    fs::write(&members, MEMBERS).unwrap();
+    assert_eq!(world.revisions.reload(Origin::Change).unwrap(), control::Outcome::Unchanged);
+    assert_eq!(stale(), None);
+    fs::write(&members, "members: [").unwrap();
+    assert!(world.revisions.reload(Origin::Change).is_err());
+    assert_eq!(stale(), Some(Origin::Change));
+    assert!(apply(&world, false, &[("registry/members.yaml", MORE)]).await.applied);
+    assert_eq!(stale(), None);
+}
+
+#[tokio::test]
+async fn an_apply_that_cannot_be_put_in_place_changes_nothing() {
+    let world = World::new().await;
+    // Where the list of new parts is to be written there is a folder.
+    let in_the_way = world.folder.path().join(".applying.tmp");
+    fs::create_dir(&in_the_way).unwrap();
+    let before = files(world.folder.path());
+    let parts = || [vec![begin(false)], file("registry/members.yaml", MORE)].concat();
+    let mut client = world.client(&world.operator);
+    let failed = send(&mut client, parts()).await.unwrap_err();
+    assert_eq!(failed.code(), Code::Internal);
+    assert!(failed.message().contains("nothing has changed"), "{failed}");
+    assert_eq!(files(world.folder.path()), before);
+    assert_eq!(world.revisions.current().revision(), RevisionId(7));
+    let standing = world.revisions.standing();
+    assert!(standing.stale().is_none());
+    let rejected = standing.apply_rejected.unwrap();
+    assert_eq!(rejected.operator, Some(digest(&world.operator)));
+    assert!(rejected.cause.unwrap().contains("nothing has changed"));
+    fs::remove_dir(&in_the_way).unwrap();
+    assert!(send(&mut client, parts()).await.unwrap().applied);
+    assert_eq!(world.revisions.standing().operator, Some(digest(&world.operator)));
+}
+
+#[tokio::test]
+async fn a_dry_run_leaves_an_apply_that_was_cut_short_alone() {
+    let world = World::new().await;
+    let write = |name: &str, text: &str| {
+        let path = world.folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write(".staged/registry/members.yaml", MORE);
+    write(".applying", "registry");
+    fs::create_dir(world.folder.path().join(".replaced")).unwrap();
+    let before = files(world.folder.path());
+    let parts = |dry_run| [vec![begin(dry_run)], file("registry/members.yaml", MEMBERS)].concat();
+    let mut client = world.client(&world.operator);
+    let refused = send(&mut client, parts(true)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert_eq!(files(world.folder.path()), before);
+    // What was cut short comes into force before what is applied next.
+    let applied = send(&mut client, parts(false)).await.unwrap();
+    assert_eq!(applied.revision, NOW_SECS + 1);
+    let files = files(world.folder.path());
+    assert_eq!(files.get("registry/members.yaml").unwrap(), MEMBERS);
+    assert_eq!(files.get(".previous/registry/members.yaml").unwrap(), MORE);
+}
+
+#[tokio::test]
+async fn settings_that_need_a_restart_are_told_of() {
+    let world = World::new().await;
+    let path = world.folder.path().join("gateway.yaml");
+    let before = fs::read_to_string(&path).unwrap();
+    let reloaded = || match world.revisions.reload(Origin::Signal).unwrap() {
+        control::Outcome::InForce { notes, .. } => notes,
+        control::Outcome::Unchanged => panic!("the folder is always loaded"),
+    };
+    let more = "workers: 3\nmetrics: {listen: '127.0.0.1:0'}\nutc_offset: +08:00\n";
+    fs::write(&path, format!("{before}{more}")).unwrap();
+    assert_eq!(reloaded(), ["changed, needs a restart: workers, metrics"]);
+    let renewed = world.authority.issue("gateway", Profile::Server).unwrap();
+    fs::write(world.folder.path().join("gateway.crt"), renewed.certificate_pem).unwrap();
+    fs::write(world.folder.path().join("gateway.key"), renewed.key_pem).unwrap();
+    fs::write(&path, &before).unwrap();
+    let certificates = ["tls.certificate", "tls.key", "upstream.certificate", "upstream.key"];
+    let note = format!("changed, needs a restart: {}", certificates.join(", "));
+    assert_eq!(reloaded(), [note]);
+    let mut client = world.client(&world.operator);
+    let status = client.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    assert_eq!(status.needs_restart, certificates);
 }
 
 #[tokio::test]

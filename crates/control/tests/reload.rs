@@ -230,13 +230,15 @@ fn an_apply_that_was_cut_short_is_finished_before_loading() {
     let fixture = Fixture::new();
     fixture.write(".staged/registry/all.yaml", REGISTRY);
     fixture.write(".staged/agreements/new.yaml", AGREEMENTS.replace("a1", "a2"));
-    fixture.write(".previous/keep.txt", "");
+    fixture.write(".previous/older.txt", "");
+    fixture.write(".replaced/keep.txt", "");
     fixture.write(".applying", "registry\nagreements");
     assert!(matches!(fixture.load(), Err(LoadError::Problems(_))));
     let (_, config) = Loader::load(&folder(&fixture), RevisionId(1)).unwrap();
     assert_eq!(config.counts.agreements, 1);
     let there = |name: &str| folder(&fixture).join(name).exists();
     assert!(there("agreements/new.yaml") && there(".previous/agreements/all.yaml"));
+    assert!(there(".previous/keep.txt") && !there(".previous/older.txt"));
     assert!(!there(".applying") && !there("agreements/all.yaml"));
     assert!(fixture.load().is_ok());
 }

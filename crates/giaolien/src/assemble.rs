@@ -3,18 +3,19 @@
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result};
 use audit::{Log, Options, Origin, Recovered, Signer, Trouble};
 use control::{Activation, Config, Loader, Plane, Revisions, TokenIssuer};
 use dataplane::{Gateway, Identity, IssuerError, IssuerSettings, Issuers, Limits, Live, Settings};
-use model::{Clock, Entry, Opened, RevisionId, SystemClock, Timestamp};
+use model::{CertificateDigest, Clock, Entry, Opened, RevisionId, SystemClock, Timestamp};
 use rustls::pki_types::CertificateDer;
+use tokio::sync::Notify;
 use wire::generated::admin::{GetStatusResponse, get_status_response};
 
-use crate::reload::{self, LastGood};
+use crate::reload;
 
 /// A running gateway and what it stands on.
 pub(crate) struct Running {
@@ -22,7 +23,33 @@ pub(crate) struct Running {
     pub(crate) ledger: Arc<Log>,
     pub(crate) live: Arc<Live>,
     pub(crate) revisions: Arc<Revisions>,
-    pub(crate) last_good: LastGood,
+    /// Who may use the admin API.
+    pub(crate) operators: Arc<OperatorList>,
+    /// Told each time a revision comes into force.
+    pub(crate) in_force: Arc<Notify>,
+}
+
+/// The certificates of operators, as the revision in force lists them.
+#[derive(Debug)]
+pub(crate) struct OperatorList(RwLock<Vec<CertificateDigest>>);
+
+impl OperatorList {
+    fn new(admin: Option<&control::Admin>) -> Self {
+        Self(RwLock::new(listed(admin)))
+    }
+
+    pub(crate) fn contains(&self, certificate: CertificateDigest) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&certificate)
+    }
+
+    fn replace(&self, operators: Vec<CertificateDigest>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = operators;
+    }
+}
+
+/// Nobody, where there is no admin API: one that is still served lets nobody in then.
+fn listed(admin: Option<&control::Admin>) -> Vec<CertificateDigest> {
+    admin.map(|admin| admin.operators.clone()).unwrap_or_default()
 }
 
 impl Running {
@@ -58,7 +85,7 @@ pub(crate) fn revision_now() -> RevisionId {
 
 /// Opens the ledger and starts the gateway with what `loader` read.
 pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
-    let Config { gateway: settings, snapshot, notes, .. } = config;
+    let Config { gateway: mut settings, snapshot, notes, .. } = config;
     reload::tell(&notes);
     let issuers = issuers(&settings.tokens).context("issuers of tokens")?;
     let (ledger, recovered) = open_ledger(&settings.ledger)?;
@@ -77,34 +104,39 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
         ledger.append(&wire::evidence::encode_entry(&opened)).context("write to ledger")?;
     ticket.wait().context("write to ledger")?;
     let live = Arc::new(Live::with_issuers(snapshot, issuers));
-    let reload = settings.reload;
-    let settings = data_plane(settings);
-    let gateway = Gateway::start(settings, live.clone(), ledger.clone(), Arc::new(SystemClock))?;
-    let revisions = Arc::new(Revisions::new(loader, reload, plane(live.clone())));
-    Ok(Running { gateway, ledger, live, revisions, last_good: LastGood::now() })
+    let gateway =
+        Gateway::start(data_plane(&settings), live.clone(), ledger.clone(), Arc::new(SystemClock))?;
+    // The snapshot has their entries; the lists may be large.
+    settings.tls.revocation_lists = Vec::new();
+    let operators = Arc::new(OperatorList::new(settings.admin.as_ref()));
+    let in_force = Arc::new(Notify::new());
+    let plane = plane(live.clone(), operators.clone(), in_force.clone());
+    let revisions = Arc::new(Revisions::new(loader, Arc::new(settings), plane));
+    Ok(Running { gateway, ledger, live, revisions, operators, in_force })
 }
 
 /// How a configuration that comes later gets in force.
-fn plane(live: Arc<Live>) -> Plane {
+fn plane(live: Arc<Live>, operators: Arc<OperatorList>, in_force: Arc<Notify>) -> Plane {
     let current = live.clone();
+    let prepare = move |config: Config| {
+        let issuers = issuers(&config.gateway.tokens).map_err(|error| error.to_string())?;
+        let (live, operators, in_force) = (live.clone(), operators.clone(), in_force.clone());
+        // Snapshot, issuers and operators of a revision come into force together.
+        let activation: Activation = Box::new(move || {
+            let Config { gateway, snapshot, counts, notes, .. } = config;
+            let revision = snapshot.revision();
+            live.replace_with(snapshot, issuers);
+            operators.replace(listed(gateway.admin.as_ref()));
+            in_force.notify_one();
+            reload::in_force(revision, &counts, &notes);
+        });
+        Ok(activation)
+    };
     Plane {
         current: Box::new(move || current.snapshot()),
-        prepare: Box::new(move |config| {
-            let issuers = issuers(&config.gateway.tokens).map_err(|error| error.to_string())?;
-            Ok(activation(live.clone(), config, issuers))
-        }),
+        prepare: Box::new(prepare),
         clock: Arc::new(SystemClock),
     }
-}
-
-/// Snapshot and issuers of a revision come into force together.
-fn activation(live: Arc<Live>, config: Config, issuers: Issuers) -> Activation {
-    let Config { snapshot, counts, notes, .. } = config;
-    Box::new(move || {
-        let revision = snapshot.revision();
-        live.replace_with(snapshot, issuers);
-        reload::in_force(revision, &counts, &notes);
-    })
 }
 
 /// The issuers whose tokens are taken.
@@ -147,15 +179,15 @@ fn read_signer(path: &Path, origin: Origin) -> Result<Signer> {
     Signer::from_pkcs8_pem(&pem, origin).with_context(|| format!("read ledger key `{shown}`"))
 }
 
-fn data_plane(settings: control::Gateway) -> Settings {
-    let limits = settings.limits;
+fn data_plane(settings: &control::Gateway) -> Settings {
+    let limits = &settings.limits;
     let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-    let authorities = settings.tls.client_authorities;
+    let authorities = settings.tls.client_authorities.iter().cloned();
     Settings {
         listen: settings.listen,
         workers: settings.workers.map_or(cores, NonZeroUsize::get),
         server: identity(&settings.tls.identity),
-        client_authorities: authorities.into_iter().map(CertificateDer::from).collect(),
+        client_authorities: authorities.map(CertificateDer::from).collect(),
         upstream: identity(&settings.upstream.identity),
         limits: Limits {
             connections_max: limits.connections_max,

@@ -2,43 +2,18 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use control::watch::Watch;
-use control::{Counts, LoadError, Origin, Outcome, Rejected};
-use model::{Clock, RevisionId, SystemClock, Timestamp};
+use control::{Counts, Origin, Rejected};
+use model::RevisionId;
 use tokio::signal::unix::Signal;
 
 use crate::assemble::Running;
 
-/// When the folder was last known to say what is in force.
-#[derive(Debug, Default)]
-pub(crate) struct LastGood(AtomicU64);
-
-impl LastGood {
-    /// The configuration that the gateway starts with.
-    pub(crate) fn now() -> Self {
-        Self(AtomicU64::new(SystemClock.now().as_micros()))
-    }
-
-    fn renew(&self) {
-        self.0.store(SystemClock.now().as_micros(), Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
-    }
-}
-
 impl Running {
     /// What the folder holds, if the gateway could not use it and serves what was before.
     pub(crate) fn stale(&self) -> Option<Rejected> {
-        let standing = self.revisions.standing();
-        let good = self.last_good.get().max(standing.since);
-        // What an operator wanted to apply and could not has changed no file.
-        let of_folder =
-            |rejected: &Rejected| rejected.origin != Origin::Apply && rejected.time > good;
-        standing.rejected.filter(of_folder)
+        self.revisions.standing().stale().cloned()
     }
 }
 
@@ -52,6 +27,10 @@ pub(crate) async fn whenever(
         let origin = tokio::select! {
             _ = hang_up.recv() => Origin::Signal,
             () = changed(&mut watch) => Origin::Change,
+            () = running.in_force.notified() => {
+                watch_named(running, watch.as_mut()).await;
+                continue;
+            }
         };
         load(running, origin).await;
     }
@@ -68,16 +47,20 @@ async fn changed(watch: &mut Option<Watch>) {
 /// Loads the folder on a thread that may wait; calls go on meanwhile.
 async fn load(running: &Arc<Running>, origin: Origin) {
     let revisions = running.revisions.clone();
-    let loaded = tokio::task::spawn_blocking(move || revisions.reload(origin)).await;
-    match loaded {
-        Ok(Ok(outcome)) => {
-            running.last_good.renew();
-            if outcome == Outcome::Unchanged {
-                tracing::info!("the configuration says what it said before");
-            }
-        }
-        Ok(Err(error)) => reject(&error),
-        Err(error) => tracing::error!(%error, "loading the configuration broke off"),
+    let loaded = tokio::task::spawn_blocking(move || revisions.reload(origin).is_ok()).await;
+    // What came of it is told and known to the revisions, unless it came to no end.
+    if let Err(error) = loaded {
+        tracing::error!(%error, "loading the configuration broke off");
+    }
+}
+
+/// Looks at the files that the revision in force names outside of the folder.
+async fn watch_named(running: &Arc<Running>, watch: Option<&mut Watch>) {
+    let Some(watch) = watch else { return };
+    let revisions = running.revisions.clone();
+    match tokio::task::spawn_blocking(move || revisions.named_files()).await {
+        Ok(named) => watch.also(named),
+        Err(error) => tracing::error!(%error, "files outside of the folder are not watched"),
     }
 }
 
@@ -91,24 +74,4 @@ pub(crate) fn in_force(revision: RevisionId, counts: &Counts, notes: &[String]) 
 /// Tells what operators should know although nothing is wrong.
 pub(crate) fn tell(notes: &[String]) {
     notes.iter().for_each(|note| tracing::info!(note, "note on the configuration"));
-}
-
-fn reject(error: &LoadError) {
-    match error {
-        LoadError::Problems(problems) => {
-            for problem in problems {
-                tracing::warn!(%problem, "configuration rejected");
-            }
-        }
-        error => {
-            let error = causes(error);
-            tracing::warn!(error, "configuration rejected");
-        }
-    }
-}
-
-/// An error with its causes.
-fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -165,6 +165,14 @@ async fn a_recorded_call_is_explained_and_compared_with_the_folder() {
         (&json!(true), &Value::Null)
     );
 
+    assert!(told["agreement_text"].as_str().unwrap().contains("Member::\"H26\""), "{told}");
+    assert_eq!(told["governing"], "echo-for-H26");
+    assert_eq!(told["not_recorded"], json!(["token", "fields", "metadata"]));
+    assert_eq!(told["recorded"]["shadow_node"], Value::Null);
+    let english =
+        explain(&world, &["--ledger", text(&ledger), "--exchange", &refused, "--lang", "en"]);
+    assert!(english.stdout.contains("no file is newer than that revision"), "{english:?}");
+
     // The folder is changed a while after that revision.
     world.write("policies/rails.cedar", "");
     let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
@@ -180,6 +188,19 @@ async fn a_recorded_call_is_explained_and_compared_with_the_folder() {
         explain(&world, &["--ledger", text(&ledger), "--exchange", &refused, "--lang", "en"]);
     let changed = "the folder has changed since that revision, last `policies/rails.cedar`";
     assert!(english.stdout.contains(changed), "{english:?}");
+
+    // The system is taken out of the registry: the record is still told.
+    let members = fs::read_to_string(world.config_file("registry/members.yaml")).unwrap();
+    world.write("registry/members.yaml", members.replace("id: commune", "id: another"));
+    let told = recorded(&refused, 2);
+    assert_eq!(
+        (&told["recorded"]["reason"], &told["system_gone"]),
+        (&json!("POLICY_FORBIDS"), &json!("commune"))
+    );
+    assert_eq!(told["decided_as_recorded"], Value::Null);
+    let english =
+        explain(&world, &["--ledger", text(&ledger), "--exchange", &refused, "--lang", "en"]);
+    assert!(english.stdout.contains("system `commune` is no longer registered"), "{english:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

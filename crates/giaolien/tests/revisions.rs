@@ -131,11 +131,13 @@ fn write(draft: &Path, name: &str, text: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_applies_a_folder_whole_or_not_at_all() {
     let world = world("").await;
-    let gateway = world.start();
+    let mut gateway = world.start();
+    gateway.announce("apply rejected");
     let mut client = world.client(&gateway).await;
     let draft = draft(&world);
+    let gateway_ref = &gateway;
     let apply = |who: &str, more: &[&str]| {
-        ask(&world, &gateway, who, &[&["apply", text(&draft)], more].concat())
+        ask(&world, gateway_ref, who, &[&["apply", text(&draft)], more].concat())
     };
     let before = status(&world, &gateway)["revision"].clone();
 
@@ -164,6 +166,9 @@ async fn an_operator_applies_a_folder_whole_or_not_at_all() {
     let told = format!("revision {} in force: 1 agreement, 1 policy\n", after["revision"]);
     assert_eq!(good.stdout, told);
     assert_eq!(after["origin"], "apply");
+    assert_eq!(after["operator"], gateway.wait_for_log("applied")["operator"]);
+    assert_eq!(after["apply_rejected"]["operator"], after["operator"]);
+    assert_eq!(after["rejected"], Value::Null);
     let refused = within(client.unary(EchoRequest::default())).await.unwrap_err();
     assert_eq!(error_info(&refused).0, "AGREEMENT_SUSPENDED");
     let applied = fs::read_to_string(world.config_file("policies/rails.cedar")).unwrap();
@@ -227,5 +232,120 @@ async fn a_token_that_does_not_hold_is_refused_once_issuers_are_configured() {
         (Code::Unauthenticated, "TOKEN_INVALID")
     );
     within(client.unary(EchoRequest::default())).await.unwrap();
+    gateway.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_who_is_no_longer_listed_is_out_with_the_next_revision() {
+    let world = world("").await;
+    let mut gateway = world.start();
+    gateway.announce("settings changed that need a restart");
+    status(&world, &gateway);
+    let yaml = fs::read_to_string(world.config_file("gateway.yaml")).unwrap();
+    let yaml = yaml.replace("file: pki/operator.crt", "file: pki/stranger.crt");
+    world.write("gateway.yaml", format!("{yaml}reload: on_change\n"));
+    gateway.signal("HUP");
+    more(&gateway, "revision in force", 0).await;
+    let out = ask(&world, &gateway, "operator", &["status"]);
+    assert_eq!((out.code, out.stdout.as_str()), (1, ""), "{out:?}");
+    assert!(out.stderr.contains("not an operator's"), "{out:?}");
+    let told = ask(&world, &gateway, "stranger", &["status"]);
+    assert_eq!((told.code, told.stderr.as_str()), (0, ""));
+    assert!(told.stdout.contains("changed, needs a restart: reload\n"), "{told:?}");
+    gateway.stop();
+}
+
+/// `status --config` is for when something is wrong with the folder.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn status_finds_the_gateway_of_a_broken_folder() {
+    let world = world("").await;
+    let gateway = world.start();
+    let admin = address(&gateway, "the admin API");
+    let yaml = fs::read_to_string(world.config_file("gateway.yaml")).unwrap();
+    let yaml =
+        yaml.replace("admin: {listen: '127.0.0.1:0'", &format!("admin: {{listen: '{admin}'"));
+    world.write("gateway.yaml", format!("{yaml}reload: never\n"));
+    world.write("registry/members.yaml", "members: [");
+    let ran = giaolien(&["status", "--config", text(&world.config()), "--format", "json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    world.write("gateway.yaml", yaml.replace(&admin, "somewhere"));
+    let ran = giaolien(&["status", "--config", text(&world.config())]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
+    gateway.stop();
+}
+
+/// The answer to an apply gets lost: whoever runs it again or gives up has to look first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_apply_whose_answer_is_lost_is_not_taken_for_one_that_never_came() {
+    let world = world("").await;
+    let gateway = world.start();
+    let draft = draft(&world);
+    let admin = address(&gateway, "the admin API");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let lossy = listener.local_addr().unwrap().to_string();
+    let previous = world.config_file(".previous/registry");
+    let losing = tokio::spawn(async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = tokio::net::TcpStream::connect(admin).await.unwrap();
+        lose_what_follows(&mut near, &mut far, &previous).await;
+    });
+    let pki = |name: &str| text(&world.config_file(&format!("pki/{name}"))).to_owned();
+    let (cert, key, ca) = (pki("operator.crt"), pki("operator.key"), pki("ca.crt"));
+    let command = ["apply".to_owned(), text(&draft).to_owned(), "--admin".to_owned(), lossy];
+    let ran = tokio::task::spawn_blocking(move || {
+        let door = ["--cert", &cert, "--key", &key, "--ca", &ca, "--server-name", "localhost"];
+        let command: Vec<&str> = command.iter().map(String::as_str).chain(door).collect();
+        giaolien(&command)
+    });
+    let ran = ran.await.unwrap();
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{ran:?}");
+    assert!(ran.stderr.contains("it is not known whether the files are in force"), "{ran:?}");
+    losing.await.unwrap();
+    assert_eq!(status(&world, &gateway)["origin"], "apply");
+    gateway.stop();
+}
+
+/// Passes bytes both ways until `sign` is there; what would go to `near` then is lost.
+async fn lose_what_follows(
+    near: &mut tokio::net::TcpStream,
+    far: &mut tokio::net::TcpStream,
+    sign: &Path,
+) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (mut up, mut down) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        tokio::select! {
+            read = near.read(&mut up) => match read.unwrap() {
+                0 => return,
+                length => far.write_all(&up[..length]).await.unwrap(),
+            },
+            read = far.read(&mut down) => match read.unwrap() {
+                length if length == 0 || sign.exists() => return,
+                length => near.write_all(&down[..length]).await.unwrap(),
+            },
+        }
+    }
+}
+
+/// An apply keeps watching what gateway.yaml names outside of the folder, and a reload watches
+/// what it names newly.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_a_later_revision_names_are_watched() {
+    let world = world("reload: on_change\n").await;
+    let mut gateway = world.start();
+    gateway.announce("configuration rejected");
+    let keys = world.folder.path().join("elsewhere.json");
+    let key = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "use": "sig",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    fs::write(&keys, key).unwrap();
+    let yaml = fs::read_to_string(world.config_file("gateway.yaml")).unwrap();
+    let tokens = format!("tokens: [{{issuer: id.test, audience: gw, keys: '{}'}}]\n", text(&keys));
+    world.write("gateway.yaml", format!("{yaml}{tokens}"));
+    more(&gateway, "revision in force", 0).await;
+    // The new name is looked at once more, since the file may have changed meanwhile.
+    more(&gateway, "the configuration says what it said before", 0).await;
+    fs::write(&keys, "none").unwrap();
+    more(&gateway, "configuration rejected", 0).await;
     gateway.stop();
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
@@ -16,6 +16,8 @@ use wire::generated::admin::admin_service_client::AdminServiceClient;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// What commands end with if the gateway could not be reached.
 pub(super) const UNREACHED: u8 = 2;
+/// What commands end with if it is not known whether the gateway did what it was asked.
+pub(super) const UNKNOWN: u8 = 3;
 
 /// Whom to ask, and with what.
 #[derive(Debug, Args)]
@@ -44,6 +46,8 @@ pub(super) enum Unanswered {
     Unreached(anyhow::Error),
     /// It declined.
     Declined(Status),
+    /// It had all that it needs, and may have done what it was asked.
+    Unknown(anyhow::Error),
 }
 
 impl Unanswered {
@@ -58,6 +62,24 @@ impl Unanswered {
                 eprintln!("error: {}", status.message());
                 ExitCode::FAILURE
             }
+            Self::Unknown(error) => {
+                eprintln!(
+                    "error: it is not known whether the files are in force, see `giaolien status` \
+                     on {admin}: {error:#}"
+                );
+                ExitCode::from(UNKNOWN)
+            }
+        }
+    }
+
+    /// What it is if the gateway had everything already and was to change something.
+    pub(super) fn after_all_was_sent(self) -> Self {
+        match self {
+            Self::Unreached(error) => Self::Unknown(error),
+            Self::Declined(status) if status.code() == Code::Unknown => {
+                Self::Unknown(anyhow!("{}", status.message()))
+            }
+            other => other,
         }
     }
 }
@@ -65,8 +87,8 @@ impl Unanswered {
 impl From<Status> for Unanswered {
     fn from(status: Status) -> Self {
         // The client makes these up itself when there is no connection, or not any more.
-        let is_broken = status.code() == Code::Unavailable
-            || (status.code() == Code::Unknown && std::error::Error::source(&status).is_some());
+        let is_broken =
+            status.code() == Code::Unavailable || std::error::Error::source(&status).is_some();
         match is_broken {
             true => Self::Unreached(status.into()),
             false => Self::Declined(status),

@@ -32,7 +32,9 @@ const FOLDERS_DEEP_MAX: usize = 9;
 /// Sends registry/, agreements/, policies/, protos/ and routes.yaml. The gateway checks them with
 /// its own gateway.yaml; only if nothing is wrong do they take the place of its files, all at once,
 /// and govern the next call. Exits with 0 if they are in force (with --dry-run: if they could be),
-/// 1 if something is wrong with them or the gateway declines, 2 if it could not be reached.
+/// 1 if something is wrong with them or the gateway declines, 2 if it could not be reached and
+/// nothing has changed, 3 if the connection broke after all was sent, or the files could only be
+/// put in place in part: then `giaolien status` tells whether they are in force.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  giaolien apply config --admin gw1.example.gov.vn:8444 \
     --cert operator.crt --key operator.key --ca ca.crt --dry-run")]
@@ -70,8 +72,13 @@ impl Apply {
         let reading = tokio::task::spawn_blocking(move || stream(&dir, &files, dry_run, &sender));
         let answer = client.apply(ReceiverStream::new(receiver)).await;
         // A file that could not be read ends the stream early; that is the cause then.
-        reading.await.context("read the folder")??;
-        Ok(answer.map(tonic::Response::into_inner).map_err(Unanswered::from))
+        let is_whole = reading.await.context("read the folder")??;
+        Ok(answer.map(tonic::Response::into_inner).map_err(|status| {
+            match Unanswered::from(status) {
+                unanswered if is_whole && !dry_run => unanswered.after_all_was_sent(),
+                unanswered => unanswered,
+            }
+        }))
     }
 
     fn tell(&self, answer: &ApplyResponse) -> ExitCode {
@@ -144,14 +151,15 @@ fn size(path: &Path) -> Result<u64> {
     Ok(metadata.len())
 }
 
-/// Reads the files into messages. Ends early, without an error, if nobody takes them any more. A
-/// file that cannot be read leaves them without their end, so that nothing is applied.
+/// Reads the files into messages, and says whether their end is among them: it may have been sent
+/// then. Ends early, without an error, if nobody takes them any more. A file that cannot be read
+/// leaves them without their end, so that nothing is applied.
 fn stream(
     dir: &Path,
     files: &[Found],
     dry_run: bool,
     sender: &mpsc::Sender<ApplyRequest>,
-) -> Result<()> {
+) -> Result<bool> {
     let send = |part| sender.blocking_send(ApplyRequest { part: Some(part) }).is_ok();
     let mut progress = Progress::new("sending");
     let total = files.iter().map(|file| file.bytes).sum();
@@ -173,10 +181,7 @@ fn stream(
             goes_on = send(Part::Chunk(chunk));
         }
     }
-    if goes_on {
-        send(Part::End(End {}));
-    }
-    Ok(())
+    Ok(goes_on && send(Part::End(End {})))
 }
 
 #[cfg(test)]
@@ -214,7 +219,7 @@ mod tests {
         fs::create_dir(dir.path().join("registry")).unwrap();
         fs::write(dir.path().join("registry/a"), vec![7; CHUNK_BYTES + 1]).unwrap();
         let (sender, mut receiver) = mpsc::channel(8);
-        stream(dir.path(), &files(dir.path()).unwrap(), true, &sender).unwrap();
+        assert!(stream(dir.path(), &files(dir.path()).unwrap(), true, &sender).unwrap());
         drop(sender);
         let mut lengths = Vec::new();
         while let Some(ApplyRequest { part: Some(part) }) = receiver.blocking_recv() {

@@ -13,7 +13,7 @@ use clap::Args;
 use control::admin::{Doors, Operators};
 use control::watch::Watch;
 use control::{Config, Downstream, LoadError, Loader, Reload};
-use model::{CertificateDigest, Clock, SystemClock};
+use model::{Clock, SystemClock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -28,8 +28,8 @@ const LEDGER_LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Runs the gateway on a configuration folder.
 ///
 /// SIGHUP loads the folder again, and so does every change of it with `reload: on_change`:
-/// registry, agreements, policies, routes and issuers of tokens take effect with the next call,
-/// other settings need a restart; a folder with problems changes nothing. SIGTERM and SIGINT drain
+/// registry, agreements, policies, routes, issuers of tokens, revocation lists and operators take
+/// effect with the next call, other settings need a restart; a folder with problems changes nothing. SIGTERM and SIGINT drain
 /// the gateway: no new calls, those in flight finish, then it exits with 0.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  giaolien run --config /etc/giaolien\n\n\
@@ -83,7 +83,7 @@ pub(super) async fn serve<T>(
     }
     if let Some(admin) = admin {
         let listener = listen("the admin API", admin.listen).await?;
-        beside.spawn(serve_admin(listener, tls, admin.operators, running.clone()));
+        beside.spawn(serve_admin(listener, tls, running.clone()));
     }
     let ended = work(&running, watch).await;
     let ledger = running.ledger.clone();
@@ -112,17 +112,12 @@ async fn listen(what: &str, address: SocketAddr) -> Result<TcpListener> {
     Ok(listener)
 }
 
-async fn serve_admin(
-    listener: TcpListener,
-    tls: Downstream,
-    operators: Vec<CertificateDigest>,
-    running: Arc<Running>,
-) {
+async fn serve_admin(listener: TcpListener, tls: Downstream, running: Arc<Running>) {
     let (started, live) = (SystemClock.now(), running.live.clone());
-    let revisions = running.revisions.clone();
+    let (revisions, operators) = (running.revisions.clone(), running.operators.clone());
     let doors = Doors { get_status: Arc::new(move || running.status(started)), revisions };
     let operators = Operators {
-        certificates: operators,
+        is_listed: Box::new(move |certificate| operators.contains(certificate)),
         is_revoked: Box::new(move |certificate| live.snapshot().is_revoked(certificate)),
         clock: Arc::new(SystemClock),
     };

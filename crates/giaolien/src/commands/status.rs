@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
-use model::{RevisionId, Timestamp};
+use model::Timestamp;
 use serde_json::{Value, json};
 use wire::generated::admin::{
     GetStatusRequest, GetStatusResponse, Origin, Problem, Rejected, ReloadMode,
@@ -21,7 +21,8 @@ use super::say;
 /// Where the sandbox and the sample configuration keep an operator's certificate.
 const OPERATORS: [&str; 2] = ["pki/operator", "../pki/operator"];
 
-/// Shows how a running gateway stands: revision, last rejected configuration, ledger, calls.
+/// Shows how a running gateway stands: revision and who applied it, settings that need a restart,
+/// what was last rejected of the folder and of applies, ledger, calls.
 ///
 /// With --config the address is that of the folder's gateway.yaml, on this machine, and the
 /// certificates are pki/operator.crt and pki/operator.key beside or in the folder, unless named.
@@ -104,15 +105,14 @@ fn missing(dir: &Path, option: &str) -> String {
     format!("found no pki/operator.crt for `{}`, expected {option}", dir.display())
 }
 
-/// Where the admin API of the folder's gateway listens.
+/// Where the admin API of the folder's gateway listens, whatever is wrong with the rest of it.
 fn address(dir: &Path) -> Result<String> {
     let shown = dir.display();
-    let config = control::load(dir, RevisionId::default()).with_context(|| {
+    let listen = control::admin_address(dir).with_context(|| {
         format!("find the admin API in `{shown}`; name it with --admin, or see `giaolien check`")
     })?;
-    let admin = config.gateway.admin;
-    let admin = admin.with_context(|| format!("gateway.yaml in `{shown}` has no `admin`"))?;
-    Ok(local(admin.listen).to_string())
+    let listen = listen.with_context(|| format!("gateway.yaml in `{shown}` has no `admin`"))?;
+    Ok(local(listen).to_string())
 }
 
 /// The operator's certificate or key where it usually lies.
@@ -143,7 +143,7 @@ fn text(status: &GetStatusResponse) -> String {
         time(status.started_time_us),
         status.revision,
         time(status.in_force_time_us),
-        why(status.origin()),
+        by(why(status.origin()), &status.operator),
     );
     let memory = bytes(status.memory_bytes);
     let GetStatusResponse { agreements, policies, calls_in_flight, connections, .. } = status;
@@ -162,16 +162,29 @@ fn text(status: &GetStatusResponse) -> String {
             let _ = writeln!(text, "ledger takes no entries: {}", ledger.trouble);
         }
     }
-    match &status.rejected {
-        None => text.push_str("no configuration was rejected since the start\n"),
-        Some(rejected) => tell_rejected(rejected, &mut text),
+    if !status.needs_restart.is_empty() {
+        let _ = writeln!(text, "changed, needs a restart: {}", status.needs_restart.join(", "));
     }
+    let rejected: Vec<&Rejected> =
+        [&status.rejected, &status.apply_rejected].into_iter().flatten().collect();
+    if rejected.is_empty() {
+        text.push_str("no configuration was rejected since the start\n");
+    }
+    rejected.into_iter().for_each(|rejected| tell_rejected(rejected, &mut text));
     text
 }
 
+/// What brought a configuration, with the operator's certificate if it was one.
+fn by(why: &str, operator: &str) -> String {
+    match operator {
+        "" => why.to_owned(),
+        operator => format!("{why} with certificate {operator}"),
+    }
+}
+
 fn tell_rejected(rejected: &Rejected, text: &mut String) {
-    let Rejected { time_us, problems, problems_total, cause, .. } = rejected;
-    let (time, why) = (Timestamp::from_micros(*time_us), why(rejected.origin()));
+    let Rejected { time_us, problems, problems_total, cause, operator, .. } = rejected;
+    let (time, why) = (Timestamp::from_micros(*time_us), by(why(rejected.origin()), operator));
     let _ = match cause.is_empty() {
         true => {
             let problems = usize::try_from(*problems_total).unwrap_or(usize::MAX);
@@ -213,15 +226,6 @@ fn to_json(status: &GetStatusResponse) -> Value {
             "trouble": (!ledger.trouble.is_empty()).then_some(&ledger.trouble),
         })
     });
-    let rejected = status.rejected.as_ref().map(|rejected| {
-        json!({
-            "time": time(rejected.time_us),
-            "origin": name(rejected.origin()),
-            "problems": rejected.problems.iter().map(problem).collect::<Vec<_>>(),
-            "problems_total": rejected.problems_total,
-            "cause": (!rejected.cause.is_empty()).then_some(&rejected.cause),
-        })
-    });
     json!({
         "version": status.version,
         "started": time(status.started_time_us),
@@ -238,7 +242,22 @@ fn to_json(status: &GetStatusResponse) -> Value {
         "calls_in_flight": status.calls_in_flight,
         "connections": status.connections,
         "ledger": ledger,
-        "rejected": rejected,
+        "operator": (!status.operator.is_empty()).then_some(&status.operator),
+        "needs_restart": status.needs_restart,
+        "rejected": status.rejected.as_ref().map(rejected),
+        "apply_rejected": status.apply_rejected.as_ref().map(rejected),
+    })
+}
+
+fn rejected(rejected: &Rejected) -> Value {
+    let Rejected { time_us, problems, problems_total, cause, operator, .. } = rejected;
+    json!({
+        "time": Timestamp::from_micros(*time_us).to_string(),
+        "origin": name(rejected.origin()),
+        "operator": (!operator.is_empty()).then_some(operator),
+        "problems": problems.iter().map(problem).collect::<Vec<_>>(),
+        "problems_total": problems_total,
+        "cause": (!cause.is_empty()).then_some(cause),
     })
 }
 
@@ -307,9 +326,17 @@ mod tests {
             origin: Origin::Change.into(),
             problems: vec![problem],
             problems_total: 1,
-            cause: String::new(),
+            ..Rejected::default()
         };
         status.rejected = Some(rejected);
+        status.needs_restart = vec!["listen".to_owned(), "ledger".to_owned()];
+        status.apply_rejected = Some(Rejected {
+            time_us: 1_795_000_070_000_000,
+            origin: Origin::Apply.into(),
+            cause: "no space left".to_owned(),
+            operator: "ab12".to_owned(),
+            ..Rejected::default()
+        });
         expect![[r"
             version 0.1.0, up since 2026-11-18T11:06:40Z
             revision 1795000000 in force since 2026-11-18T11:06:40Z, from the start
@@ -318,12 +345,18 @@ mod tests {
             3 calls in flight, 2 connections
             ledger ledger.test: 40 entries, root hash AAAA
             ledger takes no entries: no space left
+            changed, needs a restart: listen, ledger
             last rejected at 2026-11-18T11:07:40Z, after a change of the folder: 1 problem
               registry/nodes.yaml:3:7: found `G99`, expected a registered member
+            last rejected at 2026-11-18T11:07:50Z, applied by an operator with certificate ab12: no space left
         "]]
         .assert_eq(&text(&status));
         let json = to_json(&status);
         assert_eq!(json["rejected"]["problems"][0]["line"], 3);
+        assert_eq!(
+            (&json["apply_rejected"]["operator"], &json["operator"]),
+            (&"ab12".into(), &Value::Null)
+        );
         assert_eq!((&json["reload"], &json["origin"]), (&"signal".into(), &"start".into()));
     }
 }

@@ -3,8 +3,8 @@
 use cedar::{Place, PolicyInfo};
 use control::Config;
 use model::{ExchangeId, MethodPath, NodeId, Reason, Refusal};
-use policy::source::{Fields, Node, Share, Zone};
-use policy::{Caller, Context, Decision, Explanation, Route, Selection};
+use policy::source::{Node, Share, Zone};
+use policy::{Agreement, Caller, Context, Decision, Explanation, Route, Selection};
 
 use super::call::Asked;
 
@@ -53,12 +53,26 @@ impl<'a> Finding<'a> {
         match &self.routed {
             Ok(routed) => {
                 let decision = routed.explanation.decided.clone()?;
-                match unmet(&decision) {
-                    Some(refusal) => Err(refusal),
+                // What the data plane refuses although agreements and policies allow it.
+                match dataplane::unmet(decision.agreement) {
+                    Some(obligation) => Err(unmet(decision.agreement, obligation)),
                     None => Ok(decision),
                 }
             }
             Err(refusal) => Err(refusal.clone()),
+        }
+    }
+
+    /// The agreement that the call is made under, or would be if no policy forbade it.
+    pub(super) fn governing(&self) -> Option<&'a Agreement> {
+        let explanation = &self.routed.as_ref().ok()?.explanation;
+        match &explanation.decided {
+            Ok(decision) => Some(decision.agreement),
+            Err(refusal) if refusal.reason() == Reason::PolicyForbids => {
+                let mut agreements = explanation.candidates.iter().map(|it| it.agreement);
+                agreements.find(|agreement| Some(agreement.id()) == refusal.agreement())
+            }
+            Err(_) => None,
         }
     }
 
@@ -73,17 +87,9 @@ impl<'a> Finding<'a> {
     }
 }
 
-/// What the data plane refuses although agreements and policies allow it: nothing is masked on
-/// the way, and nobody counts the persons asked about.
-fn unmet(decision: &Decision<'_>) -> Option<Refusal> {
-    let agreement = decision.agreement;
-    let obligation = match (agreement.fields(), agreement.subjects()) {
-        (Fields::Named(_), _) => "fields",
-        (Fields::All, Some(_)) => "subjects",
-        (Fields::All, None) => return None,
-    };
+fn unmet(agreement: &Agreement, obligation: &'static str) -> Refusal {
     let refusal = Refusal::new(Reason::ObligationUnmet).under(agreement.id().clone());
-    Some(refusal.with("legal_basis", agreement.legal_basis()).with("obligation", obligation))
+    refusal.with("legal_basis", agreement.legal_basis()).with("obligation", obligation)
 }
 
 fn route<'a>(config: &'a Config, asked: &Asked) -> Result<Route<'a>, Refusal> {

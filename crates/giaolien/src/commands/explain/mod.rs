@@ -136,15 +136,20 @@ impl Explain {
             _ => (None, Some(self.by_hand.asked()?)),
         };
         let Some(config) = load(&self.config)? else { return Ok(ExitCode::FAILURE) };
+        let ledger = &config.gateway.ledger.directory;
         let changed =
-            recorded.iter().map(|it| recorded::changed_since(&self.config, it.revision()));
+            recorded.iter().map(|it| recorded::changed_since(&self.config, ledger, it.revision()));
         let changed = changed.collect::<Result<Vec<_>>>()?.pop().flatten();
-        let finding = match &asked {
-            Some(asked) => Some(finding(&config, asked, recorded.as_ref())?),
-            // A caller that nobody could recognise, or a connection: the record is all there is.
-            None => None,
+        let is_registered = |asked: &Asked| config.snapshot.system(&asked.system).is_some();
+        // Where nobody could recognise the caller, where there was only a connection, and where
+        // the system is gone, the record is all there is.
+        let (known, gone) = match &asked {
+            Some(asked) if recorded.is_some() && !is_registered(asked) => (None, Some(asked)),
+            known => (known.as_ref(), None),
         };
-        let told = Told { finding, recorded, changed };
+        let finding = known.map(|asked| finding(&config, asked, recorded.as_ref())).transpose()?;
+        let gone = gone.map(|asked| asked.system.clone());
+        let told = Told { finding, recorded, gone, changed };
         match self.format {
             Format::Text => say(story::tell(&words, &told).trim_end()),
             Format::Json => say(to_json::told(&words, &told)),
@@ -159,6 +164,8 @@ struct Told<'a> {
     finding: Option<Finding<'a>>,
     /// What the ledger has of it.
     recorded: Option<Recorded>,
+    /// The recorded system, if it is not registered any more.
+    gone: Option<String>,
     /// The file that changed last, if any did since the recorded revision came into force.
     changed: Option<recorded::Changed>,
 }

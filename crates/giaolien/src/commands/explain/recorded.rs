@@ -1,8 +1,8 @@
 //! A call as the ledger has it, and whether the configuration has changed since.
 
-use std::fs;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use model::{AgreementId, Entry, ExchangeId, Finished, Reason, RevisionId, Timestamp};
@@ -112,36 +112,59 @@ fn entries_about(ledger: &Path) -> u64 {
     note.lines().nth(1).and_then(|size| size.parse().ok()).unwrap_or_default()
 }
 
-/// The file of the folder that changed last, if it did after the revision was loaded: a
-/// revision's number is the second it was loaded in.
-pub(super) fn changed_since(dir: &Path, revision: RevisionId) -> Result<Option<Changed>> {
+/// The file or folder that changed last, if one did after the revision was loaded: a revision's
+/// number is the second it was loaded in. `dir` itself changes with every apply and is passed over,
+/// as is the ledger.
+pub(super) fn changed_since(
+    dir: &Path,
+    ledger: &Path,
+    revision: RevisionId,
+) -> Result<Option<Changed>> {
     let loaded = Timestamp::from_secs(revision.0.saturating_add(1));
+    let ledger = ledger.canonicalize().ok();
     let mut newest: Option<Changed> = None;
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
         let read = || format!("read folder `{}`", folder.display());
         for entry in fs::read_dir(&folder).with_context(read)? {
             let entry = entry.with_context(read)?;
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
             let path = entry.path();
-            let metadata = fs::metadata(&path).with_context(read)?;
-            if metadata.is_dir() {
-                folders.push(path);
+            let is_ledger = || ledger.is_some() && path.canonicalize().ok() == ledger;
+            if entry.file_name().as_encoded_bytes().starts_with(b".") || is_ledger() {
                 continue;
             }
-            let time = metadata.modified().map(timestamp).unwrap_or_default();
+            let metadata = fs::metadata(&path).with_context(read)?;
+            // An apply moves the folders and `routes.yaml` to their place, which is a change of
+            // the inode and none of what it holds.
+            let is_moved = metadata.is_dir() || path == dir.join("routes.yaml");
+            let time = match is_moved {
+                true => modified(&metadata),
+                false => modified(&metadata).max(changed(&metadata)),
+            };
             if time > newest.as_ref().map_or(loaded, |newest| newest.time) {
                 let file = path.strip_prefix(dir).unwrap_or(&path).to_owned();
                 newest = Some(Changed { file, time });
+            }
+            if metadata.is_dir() {
+                folders.push(path);
             }
         }
     }
     Ok(newest)
 }
 
-fn timestamp(time: SystemTime) -> Timestamp {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+fn modified(metadata: &Metadata) -> Timestamp {
+    timestamp(metadata.mtime(), metadata.mtime_nsec())
+}
+
+/// When the inode changed: later than [`modified`] where a file was put back with an older time.
+fn changed(metadata: &Metadata) -> Timestamp {
+    timestamp(metadata.ctime(), metadata.ctime_nsec())
+}
+
+/// A time before 1970 counts as 1970.
+fn timestamp(seconds: i64, nanos: i64) -> Timestamp {
+    let seconds = u64::try_from(seconds).unwrap_or_default();
+    let micros = u64::try_from(nanos / 1000).unwrap_or_default();
+    Timestamp::from_micros(seconds.saturating_mul(1_000_000).saturating_add(micros))
 }

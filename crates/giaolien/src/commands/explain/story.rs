@@ -25,6 +25,19 @@ pub(super) fn tell(words: &Words, told: &Told<'_>) -> String {
             let lines = compared(words, recorded, finding, told.changed.as_ref());
             page.block(words.say("now", "hiện nay"), lines);
         }
+        if let Some(system) = &told.gone {
+            page.block(
+                words.say("now", "hiện nay"),
+                [format!(
+                    "{} `{system}` {}",
+                    words.say("system", "hệ thống"),
+                    words.say(
+                        "is no longer registered, so that the call cannot be decided again",
+                        "không còn được đăng ký nên không thể quyết định lại lời gọi",
+                    )
+                )],
+            );
+        }
     }
     if let Some(finding) = &told.finding {
         page.block(words.say("call", "lời gọi"), call(words, finding));
@@ -98,10 +111,7 @@ fn compared(
             file.display()
         ),
         None => words
-            .say(
-                "the folder has not changed since that revision",
-                "thư mục không thay đổi từ bản đó",
-            )
+            .say("no file is newer than that revision", "không có tệp nào mới hơn bản đó")
             .to_owned(),
     };
     let outcome = match recorded.reason() {
@@ -271,7 +281,7 @@ fn reasons<'a>(
     page: &mut Page,
 ) {
     let Explanation { candidates, determining, erring, changes, .. } = explanation;
-    let governing = governing(explanation);
+    let governing = finding.governing();
     if let Some(agreement) = governing {
         let lines = agreement_lines(words, finding, agreement);
         page.block(words.say("agreement", "thỏa thuận"), lines);
@@ -298,18 +308,6 @@ fn reasons<'a>(
     }
     if let Err(refusal) = finding.decided() {
         page.block(words.say("to change", "cần đổi"), what_if(words, &refusal, changes));
-    }
-}
-
-/// The agreement that the call is made under, or would be if no policy forbade it.
-fn governing<'a>(explanation: &Explanation<'a>) -> Option<&'a Agreement> {
-    match &explanation.decided {
-        Ok(decision) => Some(decision.agreement),
-        Err(refusal) if refusal.reason() == Reason::PolicyForbids => {
-            let mut agreements = explanation.candidates.iter().map(|it| it.agreement);
-            agreements.find(|agreement| Some(agreement.id()) == refusal.agreement())
-        }
-        Err(_) => None,
     }
 }
 

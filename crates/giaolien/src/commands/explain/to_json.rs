@@ -11,6 +11,9 @@ use super::finding::{Finding, Routed};
 use super::recorded::Recorded;
 use super::words::Words;
 
+/// What the ledger does not say of a call, and what is taken as absent.
+const NOT_RECORDED: [&str; 3] = ["token", "fields", "metadata"];
+
 /// The whole explanation. Keys stay as they are; texts are in the language asked for.
 pub(super) fn told(words: &Words, told: &Told<'_>) -> Value {
     let mut value = told.finding.as_ref().map_or_else(|| json!({}), |it| finding(words, it));
@@ -21,6 +24,8 @@ pub(super) fn told(words: &Words, told: &Told<'_>) -> Value {
             .map(|changed| json!({ "file": changed.file, "time": changed.time.to_string() }));
         let agrees = told.finding.as_ref().map(|finding| recorded.agrees(finding));
         object.insert("recorded".to_owned(), record(recorded));
+        object.insert("not_recorded".to_owned(), json!(NOT_RECORDED));
+        object.insert("system_gone".to_owned(), json!(told.gone));
         object.insert("changed_since".to_owned(), json!(changed));
         object.insert("decided_as_recorded".to_owned(), json!(agrees));
     }
@@ -49,14 +54,14 @@ fn finding<'a>(words: &Words, finding: &Finding<'a>) -> Value {
     });
     if let (Value::Object(object), Ok(routed)) = (&mut value, routed) {
         let explanation = &routed.explanation;
-        let governing = explanation.decided.as_ref().ok();
-        let text =
-            governing.and_then(|it| config.snapshot.agreement_text(it.agreement.id().as_str()));
+        let governing = finding.governing();
+        let text = governing.and_then(|it| config.snapshot.agreement_text(it.id().as_str()));
         let policies =
             |policies: &[&'a PolicyInfo]| policies.iter().map(|it| policy(finding, it)).collect();
         let candidates: Vec<Value> = explanation.candidates.iter().map(candidate).collect();
         let changes: Vec<Value> = explanation.changes.iter().map(|it| change(words, it)).collect();
         object.insert("route".to_owned(), route(routed));
+        object.insert("governing".to_owned(), json!(governing.map(|it| it.id().as_str())));
         object.insert("agreement_text".to_owned(), json!(text));
         object.insert("policies".to_owned(), policies(&explanation.determining));
         object.insert("policies_erring".to_owned(), policies(&explanation.erring));
@@ -168,9 +173,14 @@ fn change(words: &Words, change: &WhatIf) -> Value {
 
 fn record(recorded: &Recorded) -> Value {
     let Recorded { exchange, index, entry, finished, .. } = recorded;
-    let (time, reason, node) = match entry {
-        Entry::Admitted(call) => (Some(call.time), None, Some(call.node.as_str())),
-        Entry::Refused(call) => (Some(call.time), Some(call.reason.name()), None),
+    let (time, reason) = match entry {
+        Entry::Admitted(call) => (Some(call.time), None),
+        Entry::Refused(call) => (Some(call.time), Some(call.reason.name())),
+        Entry::Opened(_) | Entry::Finished(_) => (None, None),
+    };
+    let (node, shadow, purpose) = match entry {
+        Entry::Admitted(call) => (Some(&call.node), call.shadow_node.as_ref(), Some(&call.purpose)),
+        Entry::Refused(call) => (None, None, call.purpose.as_ref()),
         Entry::Opened(_) | Entry::Finished(_) => (None, None, None),
     };
     json!({
@@ -180,7 +190,9 @@ fn record(recorded: &Recorded) -> Value {
         "allowed": recorded.is_admitted(),
         "reason": reason,
         "agreement": recorded.agreement().map(ToString::to_string),
-        "node": node,
+        "purpose": purpose.map(ToString::to_string),
+        "node": node.map(ToString::to_string),
+        "shadow_node": shadow.map(ToString::to_string),
         "revision": recorded.revision().0,
         "ended": finished.as_ref().map(|end| json!({
             "time": end.time.to_string(),
