@@ -154,7 +154,9 @@ impl<'w, 'c, 'b> Writer<'w, 'c, 'b> {
             Kind::Entity(at) => tight(self.uid(*at)),
             Kind::Set(inner) => {
                 let low = usize::from(self.words.strict);
-                let high = if self.choices.percent(4) { 40 } else { 4 };
+                // What depends on the request is bounded by the engine; of plain values many are fine.
+                let plain = !matches!(**inner, Kind::Set(_) | Kind::Record(_));
+                let high = if plain && self.choices.percent(4) { 40 } else { 4 };
                 let count = self.choices.between(low, high);
                 let items: Vec<String> = (0..count).map(|_| self.constant(inner).text).collect();
                 tight(format!("[{}]", items.join(", ")))

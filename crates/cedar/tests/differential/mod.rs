@@ -67,6 +67,8 @@ pub(crate) fn run(
             Ok(answer) => mix.add_answer(&answer, policies),
             Err(Trouble::Refused(told)) => return Err(format!("request {ask:?}: {told}")),
             Err(Trouble::Mismatch(told)) => {
+                // Cutting down may take minutes.
+                eprintln!("a mismatch: {told}");
                 return Err(format!("{told}\ncut down: {}", shrink::report(world, ask)));
             }
         }

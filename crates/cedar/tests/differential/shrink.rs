@@ -10,42 +10,28 @@ use super::check::{Built, Trouble};
 use super::policy::{Form, Piece};
 use super::world::{Ask, World};
 
+/// How many smaller worlds are tried.
+const TRIES_MAX: usize = 3_000;
+
+/// A world that fails, and how many smaller ones have been tried.
+struct Cutter {
+    world: World,
+    tries: usize,
+}
+
 /// The smallest world found that still fails with this request, as text to copy into a test.
 pub(crate) fn report(world: &World, ask: &Ask) -> String {
     let mut world = world.clone();
     world.asks = vec![Ask { context: 0, ..ask.clone() }];
     world.contexts = vec![world.contexts[ask.context].clone()];
     // Failures that depend on what a workspace held before cannot be cut down.
-    let first = complaint(&world);
-    if first.is_some() {
-        cut(&mut world);
+    if complaint(&world).is_some() {
+        let mut cutter = Cutter { world, tries: 0 };
+        cutter.cut();
+        world = cutter.world;
     }
     let told = complaint(&world).unwrap_or_else(|| "only after other requests".to_owned());
     format!("{told}\n{}", print(&world))
-}
-
-fn cut(world: &mut World) {
-    loop {
-        let before = size(world);
-        drop_some(world, |world| &mut world.pieces);
-        drop_some(world, |world| &mut world.entities);
-        for at in 0..world.pieces.len() {
-            simplify_policy(world, at);
-        }
-        for at in 0..world.entities.len() {
-            for member in ["attrs", "parents", "tags"] {
-                drop_members(world, |world| world.entities.get_mut(at)?.get_mut(member));
-            }
-        }
-        drop_members(world, |world| world.contexts.first_mut());
-        if size(world) >= before {
-            return;
-        }
-    }
-}
-
-fn size(world: &World) -> usize {
-    print(world).len()
 }
 
 /// What is wrong with the world's only request, if the two sides disagree.
@@ -60,64 +46,97 @@ fn complaint(world: &World) -> Option<String> {
     }
 }
 
-/// Drops halves, quarters and so on, as long as the failure stays.
-fn drop_some<T: Clone>(world: &mut World, list: impl Fn(&mut World) -> &mut Vec<T>) {
-    let mut chunk = list(world).len().div_ceil(2);
-    while chunk > 0 {
+impl Cutter {
+    fn cut(&mut self) {
+        loop {
+            let before = self.size();
+            self.drop_some(|world| &mut world.pieces);
+            self.drop_some(|world| &mut world.entities);
+            for at in 0..self.world.pieces.len() {
+                self.simplify_policy(at);
+            }
+            for at in 0..self.world.entities.len() {
+                for member in ["attrs", "parents", "tags"] {
+                    self.drop_members(|world| world.entities.get_mut(at)?.get_mut(member));
+                }
+            }
+            self.drop_members(|world| world.contexts.first_mut());
+            if self.size() >= before {
+                return;
+            }
+        }
+    }
+
+    fn size(&self) -> usize {
+        print(&self.world).len()
+    }
+
+    /// Takes the smaller world if it fails too.
+    fn take(&mut self, smaller: World) -> bool {
+        self.tries += 1;
+        let taken = self.tries <= TRIES_MAX && complaint(&smaller).is_some();
+        if taken {
+            self.world = smaller;
+        }
+        taken
+    }
+
+    /// Drops halves, quarters and so on, as long as the failure stays.
+    fn drop_some<T: Clone>(&mut self, list: impl Fn(&mut World) -> &mut Vec<T>) {
+        let mut chunk = list(&mut self.world).len().div_ceil(2);
+        while chunk > 0 {
+            let mut at = 0;
+            while at < list(&mut self.world).len() {
+                let mut smaller = self.world.clone();
+                let end = (at + chunk).min(list(&mut smaller).len());
+                list(&mut smaller).drain(at..end);
+                if !self.take(smaller) {
+                    at += chunk;
+                }
+            }
+            chunk /= 2;
+        }
+    }
+
+    /// Drops members of an object or items of an array one by one.
+    fn drop_members(&mut self, place: impl Fn(&mut World) -> Option<&mut Json>) {
         let mut at = 0;
-        while at < list(world).len() {
-            let mut smaller = world.clone();
-            let end = (at + chunk).min(list(world).len());
-            list(&mut smaller).drain(at..end);
-            if complaint(&smaller).is_some() {
-                *world = smaller;
-            } else {
-                at += chunk;
+        loop {
+            let mut smaller = self.world.clone();
+            match place(&mut smaller) {
+                Some(Json::Object(members)) if at < members.len() => {
+                    let Some(name) = members.keys().nth(at).cloned() else { return };
+                    members.remove(&name);
+                }
+                Some(Json::Array(items)) if at < items.len() => drop(items.remove(at)),
+                _ => return,
             }
-        }
-        chunk /= 2;
-    }
-}
-
-/// Drops members of an object or items of an array one by one.
-fn drop_members(world: &mut World, place: impl Fn(&mut World) -> Option<&mut Json>) {
-    let mut at = 0;
-    loop {
-        let mut smaller = world.clone();
-        match place(&mut smaller) {
-            Some(Json::Object(members)) if at < members.len() => {
-                let Some(name) = members.keys().nth(at).cloned() else { return };
-                members.remove(&name);
+            if !self.take(smaller) {
+                at += 1;
             }
-            Some(Json::Array(items)) if at < items.len() => drop(items.remove(at)),
-            _ => return,
-        }
-        if complaint(&smaller).is_some() {
-            *world = smaller;
-        } else {
-            at += 1;
         }
     }
-}
 
-/// Replaces parts of a policy's conditions by parts of themselves, or drops them.
-fn simplify_policy(world: &mut World, at: usize) {
-    let Some(Piece::Policy { id, text, form }) = world.pieces.get(at).cloned() else { return };
-    let Ok(policy) = Policy::parse(None, &text) else { return };
-    let Ok(mut json) = policy.to_json() else { return };
-    'again: loop {
-        for smaller in smaller(&json) {
-            let policy = Policy::from_json(Some(PolicyId::new(&id)), smaller.clone());
-            let Some(text) = policy.ok().and_then(|policy| policy.to_cedar()) else { continue };
-            let mut candidate = world.clone();
-            candidate.pieces[at] = Piece::Policy { id: id.clone(), text, form };
-            if complaint(&candidate).is_some() {
-                *world = candidate;
-                json = smaller;
-                continue 'again;
+    /// Replaces parts of a policy's conditions by parts of themselves, or drops them.
+    fn simplify_policy(&mut self, at: usize) {
+        let Some(Piece::Policy { id, text, form }) = self.world.pieces.get(at).cloned() else {
+            return;
+        };
+        let Ok(policy) = Policy::parse(None, &text) else { return };
+        let Ok(mut json) = policy.to_json() else { return };
+        'again: loop {
+            for smaller in smaller(&json) {
+                let policy = Policy::from_json(Some(PolicyId::new(&id)), smaller.clone());
+                let Some(text) = policy.ok().and_then(|policy| policy.to_cedar()) else { continue };
+                let mut candidate = self.world.clone();
+                candidate.pieces[at] = Piece::Policy { id: id.clone(), text, form };
+                if self.take(candidate) {
+                    json = smaller;
+                    continue 'again;
+                }
             }
+            return;
         }
-        return;
     }
 }
 
