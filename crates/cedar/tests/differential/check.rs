@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cedar::{Datum, Engine, Workspace};
+use cedar::{CompileError, Datum, Engine, Workspace};
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Entities, EntityId, EntityTypeName,
     EntityUid, Policy, PolicyId, PolicySet, Request, Schema, SlotId, Template, ValidationMode,
@@ -70,6 +70,17 @@ impl Reference {
         Ok(Self { policies, entities, schema, contexts, authorizer: Authorizer::new(), dropped })
     }
 
+    fn drop(&mut self, id: &PolicyId) -> Result<(), Trouble> {
+        let linked = self.policies.policy(id).is_some_and(|policy| !policy.is_static());
+        let gone = match linked {
+            true => self.policies.unlink(id.clone()),
+            false => self.policies.remove_static(id.clone()),
+        };
+        gone.map_err(|error| refused("policies", &error))?;
+        self.dropped.push(format!("`{id}` has a list that is too large"));
+        Ok(())
+    }
+
     fn request(&self, ask: &Ask) -> Result<Request, Trouble> {
         let end = |name: &Name| {
             uid(name).ok_or_else(|| Trouble::Refused(format!("{name:?} is no entity")))
@@ -116,12 +127,34 @@ impl Reference {
 
 impl Built {
     pub(crate) fn new(world: &World) -> Result<Self, Trouble> {
-        let reference = Reference::new(world)?;
+        let mut reference = Reference::new(world)?;
         // Both ways into the engine are taken, one by worlds with an even number of pieces.
         let own = reference.schema.is_none() && world.pieces.len().is_multiple_of(2);
-        let engine = caught("compile", || {
-            if own { compile(&reference.policies, world) } else { convert(&reference) }
-        })?;
+        let entities =
+            match own {
+                true => Some(entities(world).ok_or_else(|| {
+                    Trouble::Mismatch("an entity could not be converted".to_owned())
+                })?),
+                false => None,
+            };
+        let engine = loop {
+            let made = caught("compile", || {
+                let made = match &entities {
+                    Some(own) => Engine::compile(&reference.policies, own.clone(), &["extra"]),
+                    None => convert(&reference),
+                };
+                match made {
+                    Ok(engine) => Ok(Ok(engine)),
+                    Err(CompileError::TooLarge { policy, .. }) => Ok(Err(policy)),
+                    Err(error) => Err(error.to_string()),
+                }
+            })?;
+            // The bounds on lists are ours alone: such a policy is asked of neither.
+            match made {
+                Ok(engine) => break engine,
+                Err(policy) => reference.drop(&PolicyId::new(policy))?,
+            }
+        };
         let contexts = world.contexts.iter().map(convert::fields).collect();
         Ok(Self { reference, engine, contexts: if own { contexts } else { None } })
     }
@@ -173,15 +206,12 @@ fn caught<T>(what: &str, run: impl FnOnce() -> Result<T, String>) -> Result<T, T
     }
 }
 
-fn compile(policies: &PolicySet, world: &World) -> Result<Engine, String> {
-    let entities = world.entities.iter().map(convert::entity).collect::<Option<Vec<_>>>();
-    let entities = entities.ok_or("an entity could not be converted")?;
-    Engine::compile(policies, entities, &["extra"]).map_err(|error| error.to_string())
+fn entities(world: &World) -> Option<Vec<cedar::Entity>> {
+    world.entities.iter().map(convert::entity).collect()
 }
 
-fn convert(reference: &Reference) -> Result<Engine, String> {
+fn convert(reference: &Reference) -> Result<Engine, CompileError> {
     Engine::from_reference(&reference.policies, &reference.entities)
-        .map_err(|error| error.to_string())
 }
 
 fn policies(pieces: &[Piece], dropped: &mut Vec<String>) -> PolicySet {

@@ -87,7 +87,7 @@ impl fmt::Display for Mix {
         writeln!(
             f,
             "policies a decision: mean {mean:.1}, at most {}; {} policies, {} of them links, {} \
-             left to the reference, {} dropped as they do not parse",
+             left to the reference, {} dropped as they do not parse or are too large",
             self.policies_max, self.policies, self.links, self.uncompiled, self.dropped
         )?;
         writeln!(
