@@ -12,7 +12,7 @@ use crate::glances::Glances;
 use crate::index::{Entry, Filed, Index, Leaf, build};
 use crate::lower::{Lowering, Slots};
 use crate::names::{Names, Naming, number};
-use crate::program::{Program, Scope, Span, Test, Truth};
+use crate::program::{Program, Scope, Span, Step, Test, Truth};
 use crate::reference::{Reference, entities_of};
 use crate::sets::Scratch;
 use crate::store::{Stored, keep};
@@ -176,8 +176,8 @@ impl Engine {
             filed.push(Filed { policy: ix, permits: info.effect == Effect::Permit, scope, tests });
             infos.push(info);
         }
-        let program = lowering.finish();
-        let index = build(&filed, &program, &store, &names.uids, names.kinds.len());
+        let mut program = lowering.finish();
+        let index = build(&filed, &mut program, &store, &names.uids, names.kinds.len());
         let reference = if left.is_empty() { None } else { Some(Reference::new(left, &entities)?) };
         Ok(Engine { names, store, program, index, policies: infos, uncompiled, reference })
     }
@@ -253,7 +253,7 @@ impl Engine {
         let Request { principal, resource, .. } = run.request;
         for entry in self.index.plain(leaf) {
             if entry.fits(principal, resource) {
-                file(entry, run.all(entry.tests));
+                file(entry, run.follow(entry.start));
             }
         }
         for wide in self.index.wides(leaf) {
@@ -261,7 +261,7 @@ impl Engine {
             if !glance.is_absent() {
                 for entry in self.index.under(wide, &glance) {
                     if entry.fits(principal, resource) {
-                        file(entry, run.all(entry.tests));
+                        file(entry, run.follow(entry.start));
                     }
                 }
             } else if !wide.guarded {
@@ -304,6 +304,7 @@ impl Engine {
             size_of::<PolicyInfo>() + info.id.len() + info.text.len() + info.annotations.len() * 64
         });
         let program = self.program.tests.len() * size_of::<Test>()
+            + self.program.steps.len() * size_of::<Step>()
             + self.program.nodes.len() * 16
             + self.program.constants.iter().map(held_bytes).sum::<usize>();
         store.sum::<usize>()

@@ -4,10 +4,11 @@
 //! the scratch, which the workspace keeps from one request to the next.
 
 use crate::engine::Engine;
-use crate::glances::Glances;
+use crate::glances::{Glances, NOWHERE, Seen};
+use crate::names::number;
 use crate::program::{
-    Arithmetic, Comparison, ConstantIx, Extension, IpTest, Node, NodeIx, SetTest, Slot, SlotIx,
-    Span, Test, Truth, Variable,
+    Arithmetic, Comparison, ConstantIx, Extension, HOLDS, IpTest, Node, NodeIx, SetTest, Slot,
+    SlotIx, Span, StepIx, Test, Truth, Variable,
 };
 use crate::request::Request;
 use crate::scalar::{Glance, Scalar};
@@ -26,42 +27,70 @@ pub(crate) struct Run<'a, 'w> {
 }
 
 impl<'a> Run<'a, '_> {
-    /// Whether all tests hold: the first that does not decides.
-    pub(crate) fn all(&mut self, tests: Span) -> Truth {
+    /// What the steps from here on come to.
+    #[inline(always)]
+    pub(crate) fn follow(&mut self, start: StepIx) -> Truth {
         let engine = self.engine;
-        for test in tests.of(&engine.program.tests) {
-            let truth = self.test(*test);
-            if truth != Truth::True {
-                self.scratch.clear();
-                return truth;
-            }
+        let mut at = start;
+        while let Some(step) = engine.program.steps.get(at as usize) {
+            let truth = match self.quick(&step.test) {
+                Some(truth) => truth,
+                None => self.alone(step.test),
+            };
+            at = match truth {
+                Truth::True => step.then,
+                Truth::False => step.otherwise,
+                Truth::Error => return Truth::Error,
+            };
         }
-        self.scratch.clear();
-        Truth::True
+        (at == HOLDS).into()
     }
 
-    /// The tests that policies mostly have stand in the caller's loop; others are called.
-    #[inline(always)]
+    /// What a test of a step comes to, after which nothing needs the values that it made.
+    #[inline(never)]
+    fn alone(&mut self, test: Test) -> Truth {
+        let truth = self.common(test);
+        self.scratch.clear();
+        truth
+    }
+
     fn test(&mut self, test: Test) -> Truth {
-        match test {
-            Test::SlotEqual(slot, constant) => self.slot_equal(slot, constant),
-            Test::SlotUnequal(slot, constant) => self.slot_equal(slot, constant).negated(),
-            Test::SlotCompare(how, slot, constant) => {
-                match self.glance(slot).numbers(&self.constant_glance(constant)) {
-                    Some((left, right)) => how.holds(&left, &right).into(),
-                    None => Truth::Error,
-                }
-            }
-            _ => self.common(test),
+        match self.quick(&test) {
+            Some(truth) => truth,
+            None => self.common(test),
         }
+    }
+
+    /// The tests that policies mostly have: they stand in the caller's loop.
+    #[inline(always)]
+    fn quick(&mut self, test: &Test) -> Option<Truth> {
+        let scalars = &self.engine.program.scalars;
+        let truth = match *test {
+            Test::SlotEqual(slot, constant) => Some(self.slot_equal(slot, constant)),
+            Test::SlotCompare(how, slot, constant) => scalars
+                .get(constant as usize)
+                .and_then(|constant| self.seen(slot).numbers(constant))
+                .map(|(left, right)| how.holds(&left, &right).into()),
+            Test::SlotTrue(slot) => self.seen(slot).boolean().map(Truth::from),
+            Test::SlotHas(slot) => Some((!self.seen(slot).is_absent()).into()),
+            Test::SlotInRange(slot, constant) => scalars
+                .get(constant as usize)
+                .and_then(|constant| self.seen(slot).is_in_range(constant))
+                .map(Truth::from),
+            _ => return None,
+        };
+        Some(truth.unwrap_or(Truth::Error))
     }
 
     #[inline(always)]
     fn slot_equal(&mut self, slot: SlotIx, constant: ConstantIx) -> Truth {
-        let (glance, constant_glance) = (self.glance(slot), self.constant_glance(constant));
-        match glance.glance(&constant_glance) {
+        let Some(scalar) = self.engine.program.scalars.get(constant as usize) else {
+            return Truth::Error;
+        };
+        let seen = self.seen(slot);
+        match seen.glance(scalar) {
             Glance::Equal => Truth::True,
-            Glance::Unequal if glance.is_absent() => Truth::Error,
+            Glance::Unequal if seen.is_absent() => Truth::Error,
             Glance::Unequal => Truth::False,
             Glance::Unclear => self.equal_in_full(slot, constant),
         }
@@ -75,8 +104,16 @@ impl<'a> Run<'a, '_> {
     #[inline(never)]
     fn common(&mut self, test: Test) -> Truth {
         match test {
-            Test::SlotTrue(slot) => self.glance(slot).boolean().map_or(Truth::Error, Truth::from),
-            Test::SlotHas(slot) => (!self.glance(slot).is_absent()).into(),
+            Test::SlotUnequal(slot, constant) => self.slot_equal(slot, constant).negated(),
+            Test::SlotHasDeeper(base, slot) => {
+                if !self.glance(slot).is_absent() {
+                    return Truth::True;
+                }
+                match self.load(base) {
+                    Some(Value::Record(_) | Value::Entity(_)) => Truth::False,
+                    _ => Truth::Error,
+                }
+            }
             Test::SlotsEqual(left, right) => {
                 let (first, second) = (self.glance(left), self.glance(right));
                 if first.is_absent() || second.is_absent() {
@@ -234,28 +271,40 @@ impl<'a> Run<'a, '_> {
         }
     }
 
-    /// What is in a slot, at a glance.
     #[inline(always)]
+    fn seen(&mut self, slot: SlotIx) -> &Scalar {
+        if self.glances.get(slot).is_none() {
+            self.look(slot);
+        }
+        self.glances.scalar(slot)
+    }
+
+    /// What is in a slot, at a glance.
     pub(crate) fn glance(&mut self, slot: SlotIx) -> Scalar {
         match self.glances.get(slot) {
-            Some(scalar) => scalar,
-            None => self.look(slot),
+            Some(seen) => seen.scalar,
+            None => self.look(slot).scalar,
         }
     }
 
-    #[inline(never)]
-    fn look(&mut self, slot: SlotIx) -> Scalar {
-        let scalar = Scalar::of(self.load(slot));
-        self.glances.put(slot, scalar);
-        scalar
-    }
-
-    fn constant_glance(&self, ix: ConstantIx) -> Scalar {
-        self.engine.program.scalars.get(ix as usize).copied().unwrap_or(Scalar::ABSENT)
-    }
-
     /// What is in a slot.
-    fn load(&self, slot: SlotIx) -> Option<Value<'a>> {
+    fn load(&mut self, slot: SlotIx) -> Option<Value<'a>> {
+        let place = match self.glances.get(slot) {
+            Some(seen) => seen.place,
+            None => self.look(slot).place,
+        };
+        self.scratch.loaded.get(place as usize).copied()
+    }
+
+    #[inline(never)]
+    fn look(&mut self, slot: SlotIx) -> Seen {
+        let value = self.fetch(slot);
+        let place = if value.is_some() { number(self.scratch.loaded.len()) } else { NOWHERE };
+        self.scratch.loaded.extend(value);
+        self.glances.put(slot, place, Scalar::of(value))
+    }
+
+    fn fetch(&mut self, slot: SlotIx) -> Option<Value<'a>> {
         match *self.engine.program.slots.get(slot as usize)? {
             Slot::Variable(variable) => match self.entity(variable) {
                 Some(entity) => Some(Value::Entity(entity)),
@@ -265,7 +314,10 @@ impl<'a> Run<'a, '_> {
                 Some(entity) => self.stored(entity)?.attribute(key).map(Held::view),
                 None => self.request.context.at(self.glances.place(key)?),
             },
-            Slot::Deeper(base, key) => self.select(self.load(base)?, key),
+            Slot::Deeper(base, key) => {
+                let base = self.load(base)?;
+                self.select(base, key)
+            }
         }
     }
 

@@ -6,13 +6,27 @@ use crate::program::SlotIx;
 use crate::scalar::Scalar;
 use crate::value::{Key, Record, RecordForm};
 
+/// What a slot that has no value has in place of a number.
+pub(crate) const NOWHERE: u32 = u32::MAX;
+
+/// What is known of a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// In which turn.
+    turn: u32,
+    /// Number of the value among those loaded for the request, or [`NOWHERE`].
+    pub(crate) place: u32,
+    pub(crate) scalar: Scalar,
+}
+
+const UNSEEN: Seen = Seen { turn: 0, place: NOWHERE, scalar: Scalar::ABSENT };
+
 /// What is in the slots, each from when it is first asked for in a request.
 #[derive(Debug, Default)]
 pub(crate) struct Glances {
     /// For each key of the engine, where the context has it, from 1; or 0.
     places: Vec<u32>,
-    /// With the turn in which it was put there.
-    slots: Vec<(u32, Scalar)>,
+    slots: Vec<Seen>,
     turn: u32,
 }
 
@@ -26,7 +40,7 @@ impl Glances {
         self.turn += 1;
         let (slots, keys) = (engine.program.slots.len(), engine.names.keys.len() as usize);
         if self.slots.len() < slots {
-            self.slots.resize(slots, (0, Scalar::ABSENT));
+            self.slots.resize(slots, UNSEEN);
         }
         if self.places.len() < keys {
             self.places.resize(keys, 0);
@@ -58,16 +72,21 @@ impl Glances {
     }
 
     #[inline(always)]
-    pub(crate) fn get(&self, slot: SlotIx) -> Option<Scalar> {
-        match self.slots.get(slot as usize) {
-            Some((turn, scalar)) if *turn == self.turn => Some(*scalar),
-            _ => None,
-        }
+    pub(crate) fn get(&self, slot: SlotIx) -> Option<&Seen> {
+        self.slots.get(slot as usize).filter(|seen| seen.turn == self.turn)
     }
 
-    pub(crate) fn put(&mut self, slot: SlotIx, scalar: Scalar) {
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = (self.turn, scalar);
+    /// What is in a slot that was looked at.
+    #[inline(always)]
+    pub(crate) fn scalar(&self, slot: SlotIx) -> &Scalar {
+        self.slots.get(slot as usize).map_or(&Scalar::ABSENT, |seen| &seen.scalar)
+    }
+
+    pub(crate) fn put(&mut self, slot: SlotIx, place: u32, scalar: Scalar) -> Seen {
+        let seen = Seen { turn: self.turn, place, scalar };
+        if let Some(it) = self.slots.get_mut(slot as usize) {
+            *it = seen;
         }
+        seen
     }
 }

@@ -13,8 +13,9 @@ use hashbrown::{HashMap, HashTable};
 
 use crate::EntityRef;
 use crate::names::{Uids, number};
-use crate::program::{Actions, Program, Scope, Side, SlotIx, Span, Test};
+use crate::program::{Actions, Program, Scope, Side, SlotIx, Span, StepIx, Test};
 use crate::scalar::{Glance, Scalar};
+use crate::steps::Steps;
 use crate::store::Stored;
 
 /// Up to this many are searched one after the other.
@@ -31,7 +32,7 @@ pub(crate) struct Entry {
     pub(crate) policy: u32,
     pub(crate) permits: bool,
     /// What is to hold besides where the entry stands.
-    pub(crate) tests: Span,
+    pub(crate) start: StepIx,
     principal_kind: u32,
     resource_kind: u32,
 }
@@ -203,7 +204,7 @@ pub(crate) struct Filed {
 /// Files policies.
 pub(crate) fn build(
     filed: &[Filed],
-    program: &Program,
+    program: &mut Program,
     store: &[Stored],
     uids: &Uids,
     kinds: u32,
@@ -215,9 +216,10 @@ pub(crate) fn build(
         let (principal, principal_kind) = side(policy.scope.principal, principals);
         let (resource, resource_kind) = side(policy.scope.resource, resources);
         let Filed { policy: ix, permits, tests, .. } = *policy;
-        let entry = Entry { policy: ix, permits, tests, principal_kind, resource_kind };
+        let own = Row { place: [0; 3], policy: ix, permits, tests, principal_kind, resource_kind };
         let mut file = |class| {
-            rows.push(([principal, resource, class_number(actions, class)], entry));
+            let place = [principal, resource, class_number(actions, class)];
+            rows.push(Row { place, ..own });
         };
         match &policy.scope.action {
             Actions::Any => file(Class::Any),
@@ -225,7 +227,8 @@ pub(crate) fn build(
             Actions::In(all) => all.iter().for_each(|it| file(Class::Below(it.ix))),
         }
     }
-    rows.sort_by_key(|(place, entry)| (*place, entry.policy));
+    rows.sort_by_key(|row| (row.place, row.policy));
+    let mut steps = Steps::new(program);
     let [principals, actions, resources] = &classes;
     let mut index = Index {
         principals: role(principals, store, uids, kinds),
@@ -233,12 +236,12 @@ pub(crate) fn build(
         resources: role(resources, store, uids, kinds),
         ..Index::default()
     };
-    for (class, branch) in groups(&rows, |(place, _)| place[0]) {
+    for (class, branch) in groups(&rows, |row| row.place[0]) {
         let start = number(index.arms.len());
-        for (resource, arm) in groups(branch, |(place, _)| place[1]) {
+        for (resource, arm) in groups(branch, |row| row.place[1]) {
             let first = number(index.leaves.len());
-            for (action, leaf) in groups(arm, |(place, _)| place[2]) {
-                index.add_leaf(action, leaf, program);
+            for (action, leaf) in groups(arm, |row| row.place[2]) {
+                index.add_leaf(action, leaf, &mut steps);
             }
             let len = number(index.leaves.len()) - first;
             index.arms.push(Arm { resource, leaves: Span { start: first, len } });
@@ -294,6 +297,8 @@ fn role(classes: &Classes, store: &[Stored], uids: &Uids, kinds: u32) -> Role {
         let len = number(role.classes.len()) - start;
         role.by_kind.push(Span { start, len });
     }
+    // Entities that are in the same classes share a list: few lists stay in the cache.
+    let mut lists: HashMap<Box<[u32]>, Span, RandomState> = HashMap::default();
     for (ix, kind) in uids.kinds().enumerate() {
         let of_kind = role.by_kind.get(kind as usize).copied().unwrap_or_default();
         let start = role.classes.len();
@@ -311,15 +316,20 @@ fn role(classes: &Classes, store: &[Stored], uids: &Uids, kinds: u32) -> Role {
             role.classes.truncate(start);
             role.by_entity.push(of_kind);
         } else {
-            role.by_entity.push(Span { start: number(start), len });
+            let list: Box<[u32]> = role.classes.get(start..).unwrap_or_default().into();
+            let span = *lists.entry(list).or_insert(Span { start: number(start), len });
+            if span.start as usize != start {
+                role.classes.truncate(start);
+            }
+            role.by_entity.push(span);
         }
     }
     role
 }
 
 /// What a policy begins with: a slot, whether it asks first if that has a value, and a constant.
-fn lead(entry: &Entry, program: &Program) -> Option<(SlotIx, bool, u32)> {
-    let (slot, guarded, constant) = match entry.tests.of(&program.tests) {
+fn lead(row: &Row, program: &Program) -> Option<(SlotIx, bool, u32)> {
+    let (slot, guarded, constant) = match row.tests.of(&program.tests) {
         [Test::SlotEqual(slot, constant), ..] => (*slot, false, *constant),
         [Test::SlotHas(asked), Test::SlotEqual(slot, constant), ..] if asked == slot => {
             (*slot, true, *constant)
@@ -330,27 +340,48 @@ fn lead(entry: &Entry, program: &Program) -> Option<(SlotIx, bool, u32)> {
     scalar.can_file().then_some((slot, guarded, constant))
 }
 
-type Row = ([u32; 3], Entry);
+/// A policy at one of its places.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    /// Classes of principal, resource and action.
+    place: [u32; 3],
+    policy: u32,
+    permits: bool,
+    tests: Span,
+    principal_kind: u32,
+    resource_kind: u32,
+}
+
+impl Row {
+    /// The entry, without so many of the tests.
+    fn entry(&self, skipped: u32, steps: &mut Steps<'_>) -> Entry {
+        let Row { policy, permits, principal_kind, resource_kind, .. } = *self;
+        let Span { start, len } = self.tests;
+        let start = steps.start(Span { start: start + skipped, len: len - skipped });
+        Entry { policy, permits, start, principal_kind, resource_kind }
+    }
+}
 
 impl Index {
-    fn add_leaf(&mut self, action: u32, rows: &[Row], program: &Program) {
-        let mut wide: BTreeMap<(SlotIx, bool), Vec<(u32, Entry)>> = BTreeMap::new();
-        for (_, entry) in rows {
-            if let Some((slot, guarded, constant)) = lead(entry, program) {
-                wide.entry((slot, guarded)).or_default().push((constant, *entry));
+    fn add_leaf(&mut self, action: u32, rows: &[Row], steps: &mut Steps<'_>) {
+        let mut wide: BTreeMap<(SlotIx, bool), Vec<(u32, Row)>> = BTreeMap::new();
+        for row in rows {
+            if let Some((slot, guarded, constant)) = lead(row, steps.program()) {
+                wide.entry((slot, guarded)).or_default().push((constant, *row));
             }
         }
-        wide.retain(|_, entries| entries.len() >= WIDE_MIN);
-        let is_plain = |entry: &Entry| {
-            let lead = lead(entry, program);
-            lead.is_none_or(|(slot, guarded, _)| !wide.contains_key(&(slot, guarded)))
-        };
+        wide.retain(|_, rows| rows.len() >= WIDE_MIN);
         let start = number(self.entries.len());
-        self.entries.extend(rows.iter().map(|(_, entry)| *entry).filter(is_plain));
+        for row in rows {
+            let lead = lead(row, steps.program());
+            if lead.is_none_or(|(slot, guarded, _)| !wide.contains_key(&(slot, guarded))) {
+                self.entries.push(row.entry(0, steps));
+            }
+        }
         let plain = Span { start, len: number(self.entries.len()) - start };
         let first = number(self.wides.len());
-        for ((slot, guarded), entries) in wide {
-            self.add_wide(slot, guarded, entries, program);
+        for ((slot, guarded), rows) in wide {
+            self.add_wide(slot, guarded, rows, steps);
         }
         let wide = Span { start: first, len: number(self.wides.len()) - first };
         self.leaves.push(Leaf { action, plain, wide });
@@ -360,27 +391,24 @@ impl Index {
         &mut self,
         slot: SlotIx,
         guarded: bool,
-        entries: Vec<(u32, Entry)>,
-        program: &Program,
+        rows: Vec<(u32, Row)>,
+        steps: &mut Steps<'_>,
     ) {
         let start = number(self.entries.len());
-        let all = Span { start, len: number(entries.len()) };
+        let all = Span { start, len: number(rows.len()) };
         // Constants that look the same stand together; each entry still makes the comparison if
         // its constant is more than what can be seen.
-        let mut by_scalar: HashMap<Scalar, Vec<(u32, Entry)>, RandomState> = HashMap::default();
-        for (constant, entry) in entries {
-            let scalar = program.scalars.get(constant as usize).copied();
-            by_scalar.entry(scalar.unwrap_or(Scalar::ABSENT)).or_default().push((constant, entry));
+        let mut by_scalar: HashMap<Scalar, Vec<Row>, RandomState> = HashMap::default();
+        for (constant, row) in rows {
+            let scalar = steps.program().scalars.get(constant as usize).copied();
+            by_scalar.entry(scalar.unwrap_or(Scalar::ABSENT)).or_default().push(row);
         }
         let mut by_constant = HashTable::new();
         for (scalar, run) in by_scalar {
             let clear = scalar.glance(&scalar) == Glance::Equal;
             let skipped = u32::from(guarded) + u32::from(clear);
             let span = Span { start: number(self.entries.len()), len: number(run.len()) };
-            self.entries.extend(run.into_iter().map(|(_, entry)| {
-                let Span { start, len } = entry.tests;
-                Entry { tests: Span { start: start + skipped, len: len - skipped }, ..entry }
-            }));
+            self.entries.extend(run.into_iter().map(|row| row.entry(skipped, steps)));
             let state = &self.state;
             let rehash = |(scalar, _): &(Scalar, Span)| state.hash_one(scalar);
             by_constant.insert_unique(state.hash_one(scalar), (scalar, span), rehash);

@@ -61,6 +61,14 @@ impl IpNet {
             && self.last() <= other.last()
     }
 
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    pub(crate) fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     fn host_mask(&self) -> u128 {
         let host_bits = bits(self.address).saturating_sub(self.prefix);
         if host_bits >= 128 { u128::MAX } else { (1 << host_bits) - 1 }

@@ -39,6 +39,7 @@ mod request;
 mod scalar;
 mod scope;
 mod sets;
+mod steps;
 mod store;
 pub mod text;
 mod time;

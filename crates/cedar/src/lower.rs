@@ -121,6 +121,9 @@ impl<'n> Lowering<'n> {
                     (Some(variable), [key]) => {
                         Test::SlotHas(self.slot(Slot::Attribute(variable, *key)))
                     }
+                    (None, [key]) if let Node::Slot(base) = node => {
+                        Test::SlotHasDeeper(base, self.slot(Slot::Deeper(base, *key)))
+                    }
                     _ => {
                         let start = number(self.program.keys.len());
                         let span = Span { start, len: number(keys.len()) };
@@ -198,6 +201,9 @@ impl<'n> Lowering<'n> {
                 (Node::Slot(slot), Node::Constant(value)) => Test::SlotContains(slot, value),
                 _ => Test::Contains(self.place_node(left), self.place_node(right)),
             },
+            BinaryOp::IsInRange if let (Node::Slot(slot), Node::Constant(ix)) = (left, right) => {
+                Test::SlotInRange(slot, ix)
+            }
             _ => {
                 let (left, right) = (self.place_node(left), self.place_node(right));
                 let test = rare_test(op, left, right);

@@ -140,6 +140,10 @@ pub(crate) enum Test {
     SlotAmong(SlotIx, ConstantIx),
     /// `slot.contains(constant)`.
     SlotContains(SlotIx, ConstantIx),
+    /// `slot.isInRange(constant)`.
+    SlotInRange(SlotIx, ConstantIx),
+    /// Whether what is in the first slot has the attribute that is in the second.
+    SlotHasDeeper(SlotIx, SlotIx),
 
     Always(Truth),
     /// One of the policies left to the reference.
@@ -163,6 +167,20 @@ pub(crate) enum Test {
     Is(NodeIx, u32),
     Ip(IpTest, NodeIx),
     InRange(NodeIx, NodeIx),
+}
+
+pub(crate) type StepIx = u32;
+/// The end of a condition that holds.
+pub(crate) const HOLDS: StepIx = u32::MAX;
+/// The end of a condition that does not hold.
+pub(crate) const FAILS: StepIx = u32::MAX - 1;
+
+/// A test, and where to go on from it. Where a test errs, the condition does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) test: Test,
+    pub(crate) then: StepIx,
+    pub(crate) otherwise: StepIx,
 }
 
 /// Arithmetic on integers.
@@ -211,6 +229,7 @@ pub(crate) enum Node {
 #[derive(Debug, Default)]
 pub(crate) struct Program {
     pub(crate) tests: Vec<Test>,
+    pub(crate) steps: Vec<Step>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) keys: Vec<Key>,
     pub(crate) slots: Vec<Slot>,
@@ -219,6 +238,9 @@ pub(crate) struct Program {
     pub(crate) scalars: Vec<Scalar>,
     pub(crate) patterns: Vec<Pattern>,
 }
+
+/// Texts up to this long are looked through byte by byte.
+const SHORT_BYTES_MAX: usize = 128;
 
 /// The pattern of a `like`: the literal parts around its wildcards.
 #[derive(Debug)]
@@ -233,11 +255,23 @@ impl Pattern {
         let Some((last, middle)) = self.rest.split_last() else { return *self.first == *text };
         let Some(mut text) = text.strip_prefix(&*self.first) else { return false };
         for part in middle {
-            let Some((_, after)) = text.split_once(&**part) else { return false };
-            text = after;
+            let Some(rest) = after(text, part) else { return false };
+            text = rest;
         }
         text.ends_with(&**last)
     }
+}
+
+/// What follows the first occurrence of a part.
+fn after<'t>(text: &'t str, part: &str) -> Option<&'t str> {
+    // The search of the standard library is for long texts: to prepare it costs more than to
+    // look through a short one.
+    let Some(first) = part.bytes().next().filter(|_| text.len() <= SHORT_BYTES_MAX) else {
+        return text.split_once(part).map(|(_, after)| after);
+    };
+    let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == first);
+    let mut rests = starts.filter_map(|(ix, _)| text.get(ix..)?.strip_prefix(part));
+    rests.next()
 }
 
 /// What a scope asks of the principal or the resource.

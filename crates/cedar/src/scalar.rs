@@ -1,5 +1,8 @@
 //! Values at a glance: a few words that mostly tell whether two values are equal.
 
+use std::net::IpAddr;
+
+use crate::IpNet;
 use crate::value::Value;
 
 const ABSENT: u32 = 0;
@@ -10,16 +13,18 @@ const ENTITY: u32 = 4;
 const DECIMAL: u32 = 5;
 const DATETIME: u32 = 6;
 const DURATION: u32 = 7;
-const OTHER: u32 = 8;
+const IPV4: u32 = 8;
+const IPV6: u32 = 9;
+const OTHER: u32 = 10;
 const KIND: u32 = 15;
 /// The words do not hold the whole value.
 const PARTIAL: u32 = 16;
-/// Where the length of a string begins.
+/// Where the length of a string, or of a prefix, begins.
 const LEN_SHIFT: u32 = 5;
 /// How much of a string the words hold: its first and its last bytes.
 const WORD: usize = 8;
 
-/// A value's type, with the length of a string, and two words of it.
+/// A value's type, with the length of a string or a prefix, and two words of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Scalar {
     shape: u32,
@@ -53,7 +58,43 @@ impl Scalar {
             Some(Value::Decimal(it)) => word(DECIMAL, it.ten_thousandths.cast_unsigned()),
             Some(Value::Datetime(it)) => word(DATETIME, it.cast_unsigned()),
             Some(Value::Duration(it)) => word(DURATION, it.cast_unsigned()),
-            Some(Value::Set(_) | Value::Record(_) | Value::Ip(_)) => word(OTHER | PARTIAL, 0),
+            Some(Value::Ip(it)) => Self::address(it),
+            Some(Value::Set(_) | Value::Record(_)) => word(OTHER | PARTIAL, 0),
+        }
+    }
+
+    fn address(net: IpNet) -> Self {
+        let prefix = u32::from(net.prefix()) << LEN_SHIFT;
+        match net.address() {
+            IpAddr::V4(it) => {
+                Self { shape: IPV4 | prefix, head: u64::from(u32::from(it)), tail: 0 }
+            }
+            IpAddr::V6(it) => {
+                let [a, b, c, d, e, f, g, h, rest @ ..] = it.octets();
+                let head = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+                Self { shape: IPV6 | prefix, head, tail: u64::from_be_bytes(rest) }
+            }
+        }
+    }
+
+    /// Whether all addresses of a range are in the other; `None` if one is no address.
+    pub(crate) fn is_in_range(&self, other: &Self) -> Option<bool> {
+        let bits = match (self.shape & KIND, other.shape & KIND) {
+            (IPV4, IPV4) => 32,
+            (IPV6, IPV6) => 128,
+            (IPV4 | IPV6, IPV4 | IPV6) => return Some(false),
+            _ => return None,
+        };
+        // A range is in one that is not narrower if both begin alike.
+        let (own, prefix) = (self.shape >> LEN_SHIFT, other.shape >> LEN_SHIFT);
+        let differ = self.number() ^ other.number();
+        Some(prefix <= own && differ.checked_shr(bits - prefix).unwrap_or(0) == 0)
+    }
+
+    fn number(&self) -> u128 {
+        match self.shape & KIND {
+            IPV4 => u128::from(self.head),
+            _ => (u128::from(self.head) << 64) | u128::from(self.tail),
         }
     }
 
@@ -82,7 +123,7 @@ impl Scalar {
         self.shape == ABSENT
     }
 
-    /// Whether policies can be filed by the value: not by sets, records and addresses.
+    /// Whether policies can be filed by the value: not by sets and records.
     pub(crate) fn can_file(&self) -> bool {
         !matches!(self.shape & KIND, ABSENT | OTHER)
     }
