@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use cedar_policy::pst::{BinaryOp, Clause, EntityUID, Expr, Literal, SlotId, UnaryOp};
 
-use crate::EntityRef;
 use crate::bounds::{self, Result};
 use crate::names::{Naming, number};
 use crate::operators::{
@@ -17,6 +16,7 @@ use crate::program::{
 };
 use crate::scalar::Scalar;
 use crate::value::Held;
+use crate::{EntityRef, Key};
 
 /// How deep conditions may nest to be compiled; deeper ones are left to the reference, which
 /// looks after the stack itself.
@@ -115,22 +115,8 @@ impl<'n> Lowering<'n> {
                 None => self.boolean(expr, slots, depth)?,
             },
             Expr::HasAttr { expr, attrs } => {
-                let node = self.node(expr, slots, depth + 1)?;
-                let keys: Vec<_> = attrs.iter().map(|name| self.naming.key(name)).collect();
-                match (self.variable(node), keys.as_slice()) {
-                    (Some(variable), [key]) => {
-                        Test::SlotHas(self.slot(Slot::Attribute(variable, *key)))
-                    }
-                    (None, [key]) if let Node::Slot(base) = node => {
-                        Test::SlotHasDeeper(base, self.slot(Slot::Deeper(base, *key)))
-                    }
-                    _ => {
-                        let start = number(self.program.keys.len());
-                        let span = Span { start, len: number(keys.len()) };
-                        self.program.keys.extend(keys);
-                        Test::Has(self.place_node(node), span)
-                    }
-                }
+                let keys = attrs.iter().map(|name| self.naming.key(name)).collect();
+                self.has(expr, keys, slots, depth)?
             }
             Expr::Like { expr, pattern: elements } => {
                 let node = self.node(expr, slots, depth + 1)?;
@@ -152,6 +138,29 @@ impl<'n> Lowering<'n> {
                 Test::All(self.place_tests(both))
             }
             _ => self.boolean(expr, slots, depth)?,
+        })
+    }
+
+    /// Whether what the expression comes to has an attribute, or one within the other.
+    fn has(
+        &mut self,
+        expr: &Arc<Expr>,
+        keys: Vec<Key>,
+        slots: &Slots,
+        depth: usize,
+    ) -> Result<Test> {
+        let node = self.node(expr, slots, depth + 1)?;
+        Ok(match (self.variable(node), node, keys.as_slice()) {
+            (Some(variable), _, [key]) => Test::SlotHas(self.slot(Slot::Attribute(variable, *key))),
+            (None, Node::Slot(base), [key]) => {
+                Test::SlotHasDeeper(base, self.slot(Slot::Deeper(base, *key)))
+            }
+            _ => {
+                let start = number(self.program.keys.len());
+                let span = Span { start, len: number(keys.len()) };
+                self.program.keys.extend(keys);
+                Test::Has(self.place_node(node), span)
+            }
         })
     }
 
