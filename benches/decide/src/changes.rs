@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use arc_swap::ArcSwap;
+use decide::machine::resident_bytes;
 use model::{MethodPath, RevisionId};
 use policy::source::{Agreement, State};
 use policy::{Change, Snapshot, Workspace};
 use serde_json::{Value, json};
 
-use crate::country;
 use crate::inputs::{Circumstances, Inputs};
-use crate::machine::resident_bytes;
 use crate::timing::per_mille;
 
 /// How long nothing is changed between two changes.
@@ -24,32 +23,15 @@ pub const FIRST: usize = 20;
 
 /// Builds a snapshot and tells what it took; in a process of its own, or what other measurements
 /// left behind would count.
-pub fn build(agreements: usize, bespoke_in_100: u8, seed: u64) -> Result<Value> {
+pub fn build(agreements: usize, bespoke_in_100: u8) -> Result<Value> {
     let before = resident_bytes();
-    let mut built = None;
-    // All that is made and dropped inside cancels out: what remains is the snapshot.
-    let heap = allocation_counter::measure(|| {
-        let source = country::make(country::ids(agreements), bespoke_in_100, seed).source;
-        let begun = Instant::now();
-        let snapshot = compile(source);
-        built = Some((snapshot, begun.elapsed().as_secs_f64()));
-    });
-    let (snapshot, seconds) = built.context("nothing built")?;
-    let snapshot = snapshot?;
+    let (snapshot, seconds) = decide::build(agreements, bespoke_in_100)?;
     let resident = resident_bytes() - before;
     Ok(json!({
         "seconds": seconds,
-        "heap": heap.bytes_current as f64 / agreements as f64,
         "resident": resident / agreements as f64,
         "accounted": snapshot.memory_bytes() as f64 / agreements as f64,
     }))
-}
-
-pub fn compile(source: policy::Source) -> Result<Snapshot> {
-    Snapshot::compile(source).map_err(|problems| {
-        let first = problems.first().map(ToString::to_string).unwrap_or_default();
-        anyhow!("{} problems, the first: {first}", problems.len())
-    })
 }
 
 /// Microseconds from a change to its snapshot being live, the first ones and the others sorted;

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use model::{MethodPath, Terms, Timestamp};
 use policy::{Context, Snapshot, Token, Workspace};
 
-use crate::country::{Call, NOW, PURPOSES};
+use decide::country::{Call, NOW, PURPOSES};
 
 /// A call: who, what, for what, and in which circumstances.
 #[derive(Clone, Copy, Debug)]

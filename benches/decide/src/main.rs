@@ -1,10 +1,8 @@
 //! What a decision costs, beside a bare look-up of the same strings and beside other engines.
 
 mod changes;
-mod country;
 mod guards;
 mod inputs;
-mod machine;
 mod ours;
 mod peers;
 mod reference;
@@ -21,12 +19,16 @@ use fastrand::Rng;
 use policy::{Snapshot, Workspace};
 use serde_json::Value;
 
-use country::Country;
+use decide::country::{self, Country};
+use decide::{SEED, compile, machine};
 use inputs::{Circumstances, Inputs};
 use report::{Goal, Report, Row};
 use timing::{Pass, race};
 
-const SEED: u64 = 7;
+/// The gateway's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Most systems, methods and purposes are those of a country of this size; other engines are
 /// asked up to here.
 const PEERS_MAX: usize = 100_000;
@@ -113,7 +115,7 @@ impl Options {
 fn main() -> Result<()> {
     let options = Options::parse();
     if let Some(agreements) = options.build {
-        println!("{}", changes::build(agreements, options.bespoke, SEED)?);
+        println!("{}", changes::build(agreements, options.bespoke)?);
         return Ok(());
     }
     let machine = machine::describe();
@@ -143,7 +145,7 @@ fn measure(options: &Options, report: &mut Report, size: usize) -> Result<()> {
     let mut rng = Rng::with_seed(SEED);
     let Country { source, calls } =
         country::make(country::ids(size), country::BESPOKE_IN_100, SEED);
-    let snapshot = changes::compile(source.clone())?;
+    let snapshot = compile(source.clone())?;
     let inputs = Inputs::draw(&calls, options.calls(), &mut rng);
     if options.wants(Part::Decisions) {
         decisions(options, report, size, (&snapshot, &inputs, &calls), &mut rng)?;
@@ -226,7 +228,7 @@ fn guarded(
     (snapshot, inputs): (&Snapshot, &Inputs),
 ) -> Result<()> {
     let policies = Some(guards::policies()?.into());
-    let guarded = changes::compile(policy::Source { policies, ..source.clone() })?;
+    let guarded = compile(policy::Source { policies, ..source.clone() })?;
     for note in guarded.notes() {
         report.note(note);
     }
@@ -274,15 +276,23 @@ fn built(report: &mut Report, at: usize) -> Result<()> {
 
 /// Seconds; and resident, accounted and heap bytes an agreement.
 fn in_process(agreements: usize, bespoke_in_100: u8) -> Result<[f64; 4]> {
-    let mut this = Command::new(std::env::current_exe()?);
-    this.args(["--build", &agreements.to_string(), "--bespoke", &bespoke_in_100.to_string()]);
-    let output = this.output()?;
-    if !output.status.success() {
-        bail!("building failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let found: Value = serde_json::from_slice(&output.stdout)?;
+    let [agreements, bespoke] = [agreements.to_string(), bespoke_in_100.to_string()];
+    let this = std::env::current_exe()?;
+    let found = run(Command::new(&this).args(["--build", &agreements, "--bespoke", &bespoke]))?;
+    let found: Value = serde_json::from_str(&found)?;
     let figure = |name: &str| found[name].as_f64().with_context(|| format!("no `{name}`"));
-    Ok([figure("seconds")?, figure("resident")?, figure("accounted")?, figure("heap")?])
+    let counted = this.with_file_name("counted");
+    let heap = run(Command::new(counted).args([&agreements, &bespoke]))?;
+    Ok([figure("seconds")?, figure("resident")?, figure("accounted")?, heap.trim().parse()?])
+}
+
+/// What a command writes.
+fn run(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Changes one agreement at a time.

@@ -8,8 +8,8 @@ use hashbrown::{Equivalent, HashMap};
 use model::MethodPath;
 use policy::{Snapshot, Workspace};
 
-use crate::country::Call;
 use crate::inputs::{Circumstances, Inputs};
+use decide::country::Call;
 
 /// Decides all; how many are allowed. `read_id` looks at the text of the governing agreement's
 /// id too, as whoever writes it down does.

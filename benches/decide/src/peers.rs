@@ -13,7 +13,7 @@ use crate::reference::{
 use crate::rego::{self, Rego};
 use crate::report::{Goal, Report, Row};
 use crate::timing::{Pass, race, slow};
-use crate::{Options, Part, changes, guards, ours, reference};
+use crate::{Options, Part, guards, ours, reference};
 
 /// Agreements that our engine for Cedar takes as policies.
 const COMPILED_MAX: usize = cedar::POLICIES_MAX;
@@ -166,7 +166,7 @@ impl Asked<'_> {
         let files = guards::policies()?;
         let policies = files.policies.clone();
         let source = policy::Source { policies: Some(files.into()), ..self.source.clone() };
-        let guarded = changes::compile(source)?;
+        let guarded = decide::compile(source)?;
         let mut texts = Texts::new(self.snapshot, self.source);
         let cases = self.cases(&mut texts, true)?;
         let entities = entities(&registered(self.source))?;

@@ -12,8 +12,8 @@ use cedar_policy::{
 use model::{Effect, MethodPath};
 use policy::{Snapshot, Workspace};
 
-use crate::country::NOW;
 use crate::inputs::{Circumstances, Filed, Input};
+use decide::country::NOW;
 
 /// A call, ready for the reference.
 pub struct Case {

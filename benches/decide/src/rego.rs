@@ -9,8 +9,8 @@ use regorus::rvm::vm::RegoVM;
 use regorus::{Engine, Value};
 use serde_json::{Map, json};
 
-use crate::country::NOW;
 use crate::inputs::{Filed, Inputs, consumer};
+use decide::country::NOW;
 
 /// A machine with the policy and the data, and the inputs as its values.
 pub struct Rego {

@@ -274,6 +274,22 @@ impl Engine {
         }
     }
 
+    /// Asks memory for where attributes and classes of a principal are.
+    #[inline]
+    pub fn prefetch(&self, principal: EntityRef) {
+        if let Some(stored) = self.store.get(principal.ix as usize) {
+            prefetch::read(stored);
+        }
+        self.index.prefetch(principal);
+    }
+
+    /// Asks memory for the attributes of a principal, once [`Engine::prefetch`] had time.
+    #[inline]
+    pub fn prefetch_attributes(&self, principal: EntityRef) {
+        let stored = self.store.get(principal.ix as usize);
+        stored.and_then(|it| it.attributes.first()).into_iter().for_each(prefetch::read);
+    }
+
     /// What is known of a policy; `None` only for a number that another engine gave out.
     pub fn policy(&self, ix: PolicyIx) -> Option<&PolicyInfo> {
         self.policies.get(ix.0 as usize)

@@ -4,14 +4,13 @@
 //! the scratch, which the workspace keeps from one request to the next.
 
 use crate::engine::Engine;
-use crate::glances::{Glances, NOWHERE, Seen};
-use crate::names::number;
+use crate::glances::Glances;
 use crate::program::{
-    Arithmetic, Comparison, ConstantIx, Extension, HOLDS, IpTest, Node, NodeIx, SetTest, Slot,
-    SlotIx, Span, StepIx, Test, Truth, Variable,
+    Arithmetic, Comparison, ConstantIx, Extension, HOLDS, IpTest, Node, NodeIx, SetTest, SlotIx,
+    Span, StepIx, Test, Truth, Variable,
 };
 use crate::request::Request;
-use crate::scalar::{Glance, Scalar};
+use crate::scalar::Glance;
 use crate::sets::Scratch;
 use crate::store::Stored;
 use crate::time::{DAY_MS, parse_datetime, parse_duration};
@@ -262,7 +261,7 @@ impl<'a> Run<'a, '_> {
         self.engine.store.get(entity.ix as usize).filter(|it| it.present)
     }
 
-    fn entity(&self, variable: Variable) -> Option<EntityRef> {
+    pub(crate) fn entity(&self, variable: Variable) -> Option<EntityRef> {
         match variable {
             Variable::Principal => Some(self.request.principal),
             Variable::Action => Some(self.request.action),
@@ -271,58 +270,8 @@ impl<'a> Run<'a, '_> {
         }
     }
 
-    #[inline(always)]
-    fn seen(&mut self, slot: SlotIx) -> &Scalar {
-        if self.glances.get(slot).is_none() {
-            self.look(slot);
-        }
-        self.glances.scalar(slot)
-    }
-
-    /// What is in a slot, at a glance.
-    pub(crate) fn glance(&mut self, slot: SlotIx) -> Scalar {
-        match self.glances.get(slot) {
-            Some(seen) => seen.scalar,
-            None => self.look(slot).scalar,
-        }
-    }
-
-    /// What is in a slot.
-    fn load(&mut self, slot: SlotIx) -> Option<Value<'a>> {
-        let place = match self.glances.get(slot) {
-            Some(seen) => seen.place,
-            None => self.look(slot).place,
-        };
-        self.scratch.loaded.get(place as usize).copied()
-    }
-
-    #[inline(never)]
-    fn look(&mut self, slot: SlotIx) -> Seen {
-        let value = self.fetch(slot);
-        let place = if value.is_some() { number(self.scratch.loaded.len()) } else { NOWHERE };
-        self.scratch.loaded.extend(value);
-        self.glances.put(slot, place, Scalar::of(value))
-    }
-
-    fn fetch(&mut self, slot: SlotIx) -> Option<Value<'a>> {
-        match *self.engine.program.slots.get(slot as usize)? {
-            Slot::Variable(variable) => match self.entity(variable) {
-                Some(entity) => Some(Value::Entity(entity)),
-                None => Some(Value::Record(self.request.context)),
-            },
-            Slot::Attribute(variable, key) => match self.entity(variable) {
-                Some(entity) => self.stored(entity)?.attribute(key).map(Held::view),
-                None => self.request.context.at(self.glances.place(key)?),
-            },
-            Slot::Deeper(base, key) => {
-                let base = self.load(base)?;
-                self.select(base, key)
-            }
-        }
-    }
-
     /// An attribute of a record or an entity.
-    fn select(&self, value: Value<'a>, key: Key) -> Option<Value<'a>> {
+    pub(crate) fn select(&self, value: Value<'a>, key: Key) -> Option<Value<'a>> {
         match value {
             Value::Record(record) => self.attribute(record, key),
             Value::Entity(entity) => self.stored(entity)?.attribute(key).map(Held::view),

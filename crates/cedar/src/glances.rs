@@ -1,25 +1,21 @@
 //! What is in the slots of a program, each looked up when it is first asked for in a request.
 
 use crate::engine::Engine;
+use crate::eval::Run;
 use crate::names::number;
-use crate::program::SlotIx;
+use crate::program::{Slot, SlotIx, Variable};
 use crate::scalar::Scalar;
-use crate::value::{Key, Record, RecordForm};
-
-/// What a slot that has no value has in place of a number.
-pub(crate) const NOWHERE: u32 = u32::MAX;
+use crate::value::{Held, Key, Record, RecordForm, Value};
 
 /// What is known of a slot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
     /// In which turn.
     turn: u32,
-    /// Number of the value among those loaded for the request, or [`NOWHERE`].
-    pub(crate) place: u32,
     pub(crate) scalar: Scalar,
 }
 
-const UNSEEN: Seen = Seen { turn: 0, place: NOWHERE, scalar: Scalar::ABSENT };
+const UNSEEN: Seen = Seen { turn: 0, scalar: Scalar::ABSENT };
 
 /// What is in the slots, each from when it is first asked for in a request.
 #[derive(Debug, Default)]
@@ -82,11 +78,77 @@ impl Glances {
         self.slots.get(slot as usize).map_or(&Scalar::ABSENT, |seen| &seen.scalar)
     }
 
-    pub(crate) fn put(&mut self, slot: SlotIx, place: u32, scalar: Scalar) -> Seen {
-        let seen = Seen { turn: self.turn, place, scalar };
+    pub(crate) fn put(&mut self, slot: SlotIx, scalar: Scalar) -> Scalar {
         if let Some(it) = self.slots.get_mut(slot as usize) {
-            *it = seen;
+            *it = Seen { turn: self.turn, scalar };
         }
-        seen
+        scalar
+    }
+}
+
+impl<'a> Run<'a, '_> {
+    #[inline(always)]
+    pub(crate) fn seen(&mut self, slot: SlotIx) -> &Scalar {
+        if self.glances.get(slot).is_none() {
+            self.look(slot);
+        }
+        self.glances.scalar(slot)
+    }
+
+    /// What is in a slot, at a glance.
+    pub(crate) fn glance(&mut self, slot: SlotIx) -> Scalar {
+        match self.glances.get(slot) {
+            Some(seen) => seen.scalar,
+            None => self.look(slot),
+        }
+    }
+
+    #[inline(never)]
+    fn look(&mut self, slot: SlotIx) -> Scalar {
+        let scalar = self.peek(slot).unwrap_or(Scalar::ABSENT);
+        self.glances.put(slot, scalar)
+    }
+
+    /// What a slot holds, at a glance, without a copy of it where that can be.
+    fn peek(&self, slot: SlotIx) -> Option<Scalar> {
+        match *self.engine.program.slots.get(slot as usize)? {
+            Slot::Attribute(Variable::Context, key) => {
+                let place = self.glances.place(key)?;
+                match self.request.context.0 {
+                    RecordForm::Held(all) => all.get(place).map(|(_, it)| Scalar::of_held(it)),
+                    RecordForm::Given(all) => all.get(place).map(|(_, it)| Scalar::of(it)),
+                    RecordForm::Scratch(..) => None,
+                }
+            }
+            Slot::Attribute(variable, key) => {
+                let entity = self.entity(variable)?;
+                self.stored(entity)?.attribute(key).map(Scalar::of_held)
+            }
+            Slot::Deeper(base, key) => match self.load(base)? {
+                Value::Record(Record(RecordForm::Given(all))) => {
+                    all.iter().find(|(it, _)| *it == key).map(|(_, it)| Scalar::of(it))
+                }
+                base => self.select(base, key).as_ref().map(Scalar::of),
+            },
+            Slot::Variable(_) => self.load(slot).as_ref().map(Scalar::of),
+        }
+    }
+
+    /// What is in a slot.
+    pub(crate) fn load(&self, slot: SlotIx) -> Option<Value<'a>> {
+        match *self.engine.program.slots.get(slot as usize)? {
+            Slot::Variable(variable) => match self.entity(variable) {
+                Some(entity) => Some(Value::Entity(entity)),
+                None => Some(Value::Record(self.request.context)),
+            },
+            Slot::Attribute(variable, key) => match self.entity(variable) {
+                Some(entity) => self.stored(entity)?.attribute(key).map(Held::view),
+                None => self.request.context.at(self.glances.place(key)?),
+            },
+            Slot::Deeper(base, key) => {
+                let base = self.load(base)?;
+                self.select(base, key)
+            }
+        }
     }
 }

@@ -145,6 +145,11 @@ impl Index {
         }
     }
 
+    /// Asks memory for where the classes of a principal are.
+    pub(crate) fn prefetch(&self, principal: EntityRef) {
+        self.principals.by_entity.get(principal.ix as usize).into_iter().for_each(prefetch::read);
+    }
+
     pub(crate) fn plain(&self, leaf: &Leaf) -> &[Entry] {
         leaf.plain.of(&self.entries)
     }

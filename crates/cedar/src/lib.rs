@@ -33,6 +33,7 @@ mod ip;
 mod lower;
 mod names;
 mod operators;
+mod pattern;
 mod program;
 mod reference;
 mod request;

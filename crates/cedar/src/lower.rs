@@ -420,7 +420,7 @@ impl<'n> Lowering<'n> {
             return Node::Constant(*ix);
         }
         let ix = number(self.program.constants.len());
-        self.program.scalars.push(Scalar::of(Some(held.view())));
+        self.program.scalars.push(Scalar::of_held(&held));
         self.program.constants.push(held.clone());
         self.constants.insert(held, ix);
         Node::Constant(ix)

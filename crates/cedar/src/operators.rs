@@ -2,9 +2,9 @@
 
 use cedar_policy::pst::{BinaryOp, PatternElem, UnaryOp, Var};
 
+use crate::pattern::Pattern;
 use crate::program::{
-    Arithmetic, Comparison, Extension, IpTest, Node, NodeIx, Pattern, SetTest, Test, Truth,
-    Variable,
+    Arithmetic, Comparison, Extension, IpTest, Node, NodeIx, SetTest, Test, Truth, Variable,
 };
 use crate::value::Held;
 use crate::{Decimal, IpNet, parse_datetime, parse_duration};
@@ -28,8 +28,7 @@ pub(crate) fn pattern(elements: &[PatternElem]) -> Pattern {
             _ => parts.push(String::new()),
         }
     }
-    let mut parts = parts.into_iter().map(String::into_boxed_str);
-    Pattern { first: parts.next().unwrap_or_default(), rest: parts.collect() }
+    Pattern::new(&parts)
 }
 
 /// Whether the operator always has a boolean.

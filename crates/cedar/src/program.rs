@@ -1,6 +1,7 @@
 //! Conditions as programs: flat tables of small instructions that refer to each other by number.
 
 use crate::EntityRef;
+use crate::pattern::Pattern;
 use crate::scalar::Scalar;
 use crate::value::{Held, Key};
 
@@ -237,41 +238,6 @@ pub(crate) struct Program {
     /// The constants at a glance.
     pub(crate) scalars: Vec<Scalar>,
     pub(crate) patterns: Vec<Pattern>,
-}
-
-/// Texts up to this long are looked through byte by byte.
-const SHORT_BYTES_MAX: usize = 128;
-
-/// The pattern of a `like`: the literal parts around its wildcards.
-#[derive(Debug)]
-pub(crate) struct Pattern {
-    pub(crate) first: Box<str>,
-    /// What follows the first wildcard; empty without one.
-    pub(crate) rest: Box<[Box<str>]>,
-}
-
-impl Pattern {
-    pub(crate) fn matches(&self, text: &str) -> bool {
-        let Some((last, middle)) = self.rest.split_last() else { return *self.first == *text };
-        let Some(mut text) = text.strip_prefix(&*self.first) else { return false };
-        for part in middle {
-            let Some(rest) = after(text, part) else { return false };
-            text = rest;
-        }
-        text.ends_with(&**last)
-    }
-}
-
-/// What follows the first occurrence of a part.
-fn after<'t>(text: &'t str, part: &str) -> Option<&'t str> {
-    // The search of the standard library is for long texts: to prepare it costs more than to
-    // look through a short one.
-    let Some(first) = part.bytes().next().filter(|_| text.len() <= SHORT_BYTES_MAX) else {
-        return text.split_once(part).map(|(_, after)| after);
-    };
-    let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == first);
-    let mut rests = starts.filter_map(|(ix, _)| text.get(ix..)?.strip_prefix(part));
-    rests.next()
 }
 
 /// What a scope asks of the principal or the resource.

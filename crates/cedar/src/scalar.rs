@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::IpNet;
-use crate::value::Value;
+use crate::value::{Held, Value};
+use crate::{EntityRef, IpNet};
 
 const ABSENT: u32 = 0;
 const BOOL: u32 = 1;
@@ -45,22 +45,37 @@ impl Scalar {
     /// No value: the attribute is not there.
     pub(crate) const ABSENT: Scalar = Scalar { shape: ABSENT, head: 0, tail: 0 };
 
-    pub(crate) fn of(value: Option<Value<'_>>) -> Self {
-        let word = |shape, head| Self { shape, head, tail: 0 };
+    pub(crate) fn of(value: &Value<'_>) -> Self {
         match value {
-            None => Self::ABSENT,
-            Some(Value::Bool(it)) => word(BOOL, u64::from(it)),
-            Some(Value::Long(it)) => word(LONG, it.cast_unsigned()),
-            Some(Value::Str(it)) => Self::string(it.as_bytes()),
-            Some(Value::Entity(it)) => {
-                Self { shape: ENTITY, head: u64::from(it.ix), tail: u64::from(it.kind) }
-            }
-            Some(Value::Decimal(it)) => word(DECIMAL, it.ten_thousandths.cast_unsigned()),
-            Some(Value::Datetime(it)) => word(DATETIME, it.cast_unsigned()),
-            Some(Value::Duration(it)) => word(DURATION, it.cast_unsigned()),
-            Some(Value::Ip(it)) => Self::address(it),
-            Some(Value::Set(_) | Value::Record(_)) => word(OTHER | PARTIAL, 0),
+            Value::Bool(it) => Self::word(BOOL, u64::from(*it)),
+            Value::Long(it) => Self::word(LONG, it.cast_unsigned()),
+            Value::Str(it) => Self::string(it.as_bytes()),
+            Value::Entity(it) => Self::entity(*it),
+            Value::Decimal(it) => Self::word(DECIMAL, it.ten_thousandths.cast_unsigned()),
+            Value::Datetime(it) => Self::word(DATETIME, it.cast_unsigned()),
+            Value::Duration(it) => Self::word(DURATION, it.cast_unsigned()),
+            Value::Ip(it) => Self::address(*it),
+            Value::Set(_) | Value::Record(_) => Self::word(OTHER | PARTIAL, 0),
         }
+    }
+
+    /// As of the value that is held, which need not be copied for it.
+    pub(crate) fn of_held(held: &Held) -> Self {
+        match held {
+            Held::Bool(it) => Self::word(BOOL, u64::from(*it)),
+            Held::Long(it) => Self::word(LONG, it.cast_unsigned()),
+            Held::Str(it) => Self::string(it.as_bytes()),
+            Held::Entity(it) => Self::entity(*it),
+            other => Self::of(&other.view()),
+        }
+    }
+
+    fn word(shape: u32, head: u64) -> Self {
+        Self { shape, head, tail: 0 }
+    }
+
+    fn entity(entity: EntityRef) -> Self {
+        Self { shape: ENTITY, head: u64::from(entity.ix), tail: u64::from(entity.kind) }
     }
 
     fn address(net: IpNet) -> Self {

@@ -17,8 +17,6 @@ pub(crate) struct Scratch<'a> {
     pub(crate) members: Vec<Value<'a>>,
     pub(crate) attributes: Vec<(Key, Value<'a>)>,
     pub(crate) pending: Vec<Value<'a>>,
-    /// What was found in slots; it stays for the whole request.
-    pub(crate) loaded: Vec<Value<'a>>,
 }
 
 impl<'a> Scratch<'a> {
@@ -32,13 +30,11 @@ impl<'a> Scratch<'a> {
     /// The same memory, for values of another lifetime; it is empty.
     pub(crate) fn renewed<'b>(mut self) -> Scratch<'b> {
         self.clear();
-        self.loaded.clear();
         // Collecting a vector's own iterator keeps its allocation.
         Scratch {
             members: self.members.into_iter().map_while(|_| None).collect(),
             attributes: self.attributes.into_iter().map_while(|_| None).collect(),
             pending: self.pending.into_iter().map_while(|_| None).collect(),
-            loaded: self.loaded.into_iter().map_while(|_| None).collect(),
         }
     }
 }

@@ -12,6 +12,11 @@ use clap::Parser;
 
 use commands::Command;
 
+/// Takes the pieces of a replaced revision back without a pause; `benches/RESULTS.md` has how the
+/// C library's compares.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Commands that end with 2 for an answer: bad arguments must not look like one.
 const DECIDING: [&str; 4] = ["authorize", "explain", "apply", "status"];
 

@@ -47,6 +47,14 @@ impl Clauses {
 }
 
 impl Agreement {
+    /// Asks memory for what policies may look at.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch::read(self.id.as_str());
+        prefetch::read(&self.clauses.legal_basis);
+        prefetch::read(&self.clauses.mode);
+    }
+
     /// Its identifier.
     pub fn id(&self) -> &AgreementId {
         &self.id

@@ -36,6 +36,9 @@ impl Snapshot {
         workspace: &mut Workspace,
     ) -> Result<Decision<'a>, Refusal> {
         workspace.asked = false;
+        if let Some(guards) = &self.guards {
+            guards.prefetch(caller);
+        }
         let purpose = self.stated_purpose(context.terms)?;
         let slot = match purpose {
             Some(purpose) => self.governing(caller, route, purpose, context),

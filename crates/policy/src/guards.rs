@@ -67,6 +67,7 @@ impl Snapshot {
             return Ok(());
         };
         workspace.asked = true;
+        decision.agreement.prefetch();
         let zone = self.zone(context.source).map(|zone| zone.id.as_str());
         let answer = guards.ask(caller, route, decision, context, zone, workspace);
         // The agreement permits, so that only a policy that forbids refuses.
@@ -81,6 +82,13 @@ impl Snapshot {
 }
 
 impl Guards {
+    /// Asks memory for where the caller's attributes are.
+    pub(crate) fn prefetch(&self, caller: &Caller<'_>) {
+        if let Some(principal) = row(&self.systems, caller.system_ix) {
+            self.engine.prefetch(*principal);
+        }
+    }
+
     /// Whether the policies allow; `None` if they were compiled without caller or method.
     fn ask(
         &self,
@@ -98,23 +106,19 @@ impl Guards {
             Effect::Query => self.query,
             Effect::Update => self.update,
         };
-        let agreement = [
-            (keys.id, Value::Str(decision.agreement.id().as_str())),
-            (keys.mode, Value::Str(decision.agreement.mode().as_str())),
-            (keys.legal_basis, Value::Str(decision.agreement.legal_basis())),
-        ];
-        let mut fields = Stack::<_, MEMBERS_MAX>::new(Value::Bool(false));
+        self.engine.prefetch_attributes(principal);
+        let mut fields = Stack::<_, MEMBERS_MAX>::new();
         context.terms.fields.iter().for_each(|field| fields.push(Value::Str(field)));
-        let mut roles = Stack::<_, MEMBERS_MAX>::new(Value::Bool(false));
-        let mut token = Stack::<_, 5>::new((keys.id, Value::Bool(false)));
+        let mut roles = Stack::<_, MEMBERS_MAX>::new();
+        let mut token = Stack::<_, 5>::new();
         if let Some(shown) = context.token {
             shown.roles.iter().for_each(|role| roles.push(Value::Str(role)));
             describe(keys, shown, roles.filled(), &mut token);
         }
 
-        let mut attributes = Stack::<_, 11>::new((keys.id, Value::Bool(false)));
+        let mut agreement = Stack::<_, 3>::new();
+        let mut attributes = Stack::<_, 11>::new();
         attributes.push((keys.purpose, Value::Str(decision.purpose.as_str())));
-        attributes.push((keys.agreement, Value::record(&agreement)));
         self.time(context, &mut attributes);
         let source = context.source.to_canonical();
         let bits = if source.is_ipv4() { 32 } else { 128 };
@@ -133,6 +137,11 @@ impl Guards {
         if context.token.is_some() {
             attributes.push((keys.token, Value::record(token.filled())));
         }
+        agreement.push((keys.id, Value::Str(decision.agreement.id().as_str())));
+        agreement.push((keys.mode, Value::Str(decision.agreement.mode().as_str())));
+        agreement.push((keys.legal_basis, Value::Str(decision.agreement.legal_basis())));
+        prefetch::read(decision.agreement.legal_basis());
+        attributes.push((keys.agreement, Value::record(agreement.filled())));
         let request = Request::new(principal, action, resource, attributes.filled());
         Some(self.engine.decide(&request, &mut workspace.cedar))
     }
@@ -178,23 +187,25 @@ fn describe<'v, const N: usize>(
 
 /// A list with room for `N`, without the heap. What is beyond them is left out.
 struct Stack<T, const N: usize> {
-    items: [T; N],
+    /// Nothing is written before there is something to write.
+    items: Option<[T; N]>,
     length: usize,
 }
 
 impl<T: Copy, const N: usize> Stack<T, N> {
-    fn new(filler: T) -> Self {
-        Self { items: [filler; N], length: 0 }
+    fn new() -> Self {
+        Self { items: None, length: 0 }
     }
 
     fn push(&mut self, item: T) {
-        if let Some(free) = self.items.get_mut(self.length) {
+        if let Some(free) = self.items.get_or_insert([item; N]).get_mut(self.length) {
             *free = item;
             self.length += 1;
         }
     }
 
     fn filled(&self) -> &[T] {
-        self.items.get(..self.length).unwrap_or_default()
+        let items = self.items.as_ref().map_or(&[][..], |items| items);
+        items.get(..self.length).unwrap_or_default()
     }
 }

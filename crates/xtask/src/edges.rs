@@ -7,8 +7,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// The floors, bottom to top.
-const FLOORS: [&[&str]; 5] = [
-    &["cedar", "model"],
+const FLOORS: [&[&str]; 6] = [
+    &["model", "prefetch"],
+    &["cedar"],
     &["audit", "policy", "wire"],
     &["control", "dataplane", "load", "nodes"],
     &[],
