@@ -15,8 +15,9 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use audit::{Log, Options, Signer};
+use audit::{Log, Options};
 use parking_lot::{Condvar, Mutex};
+use tlog::Signer;
 
 /// As measured on other schemes.
 const ENTRY_BYTES: usize = 244;
@@ -90,7 +91,7 @@ async fn call(log: Arc<Log>, receipts: bool, until: Instant, waits: Arc<Mutex<Ve
 
 fn measure(folder: &Path, callers: usize, receipts: bool) {
     let folder = tempfile::tempdir_in(folder).unwrap();
-    let origin: audit::Origin = "ledger.example.vn".parse().unwrap();
+    let origin: tlog::Origin = "ledger.example.vn".parse().unwrap();
     let (signer, _) = Signer::generate(origin.clone()).unwrap();
     let options = Options::new(folder.path().into(), origin, Arc::new(signer));
     let (log, _) = Log::open(options.clone()).unwrap();

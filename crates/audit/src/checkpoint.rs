@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::disk::{self, Disk, Step};
 use crate::folder;
-use crate::note::{Checkpoint, NOTE_BYTES_MAX, Note};
 use crate::queue::{Head, Shared};
-use crate::sign::Signer;
+use tlog::note::{Checkpoint, NOTE_BYTES_MAX, Note};
+use tlog::sign::Signer;
 
 /// Shortest interval between checkpoints, whatever the options say.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);

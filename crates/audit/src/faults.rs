@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::disk::{Disk, RealDisk, Step};
+use tlog::Signer;
+
 use crate::{
-    AppendError, CloseError, LedgerError, Log, OpenError, Options, SEGMENT_BYTES_MIN, Signer,
-    Trouble, entries, verify_folder,
+    AppendError, CloseError, LedgerError, Log, OpenError, Options, SEGMENT_BYTES_MIN, Trouble,
+    entries, verify_folder,
 };
 
 /// How an operation fails.
@@ -183,7 +185,7 @@ fn options(folder: &Path) -> Options {
     const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
         MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n\
         -----END PRIVATE KEY-----\n";
-    let origin: crate::Origin = "ledger.example.vn".parse().unwrap();
+    let origin: tlog::Origin = "ledger.example.vn".parse().unwrap();
     let signer = Signer::from_pkcs8_pem(PEM, origin.clone()).unwrap();
     let mut options = Options::new(folder.into(), origin, Arc::new(signer));
     options.segment_bytes = SEGMENT_BYTES_MIN;

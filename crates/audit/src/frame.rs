@@ -4,8 +4,8 @@
 use model::Timestamp;
 
 use crate::fields::Fields;
-use crate::tree::{self, Frontier, Hash};
 use crate::zeros;
+use tlog::tree::{self, Frontier, Hash};
 
 /// Longest entry, in bytes: that of a C2SP entry bundle.
 pub const ENTRY_BYTES_MAX: usize = 65_535;

@@ -7,9 +7,9 @@
 //! is an explanation if it fits in a byte. In long texts there may be a few; a caller tries each.
 
 use crate::frame::{CRC_OFFSET as FRAME_CRC_OFFSET, Chain, FRAME_HEADER_BYTES, FrameFault};
-use crate::note::{Checkpoint, Note};
 use crate::segment::{CRC_OFFSET as SEGMENT_CRC_OFFSET, HeaderBlock, SegmentHeader};
-use crate::sign::VerifyingKey;
+use tlog::note::{Checkpoint, Note};
+use tlog::sign::VerifyingKey;
 
 /// CRC-32C's polynomial, lowest power in the highest bit.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
@@ -176,8 +176,8 @@ mod tests {
 
     #[test]
     fn every_changed_byte_of_a_checkpoint_is_refused_and_some_are_named() {
-        let origin: crate::Origin = "ledger.example.vn".parse().unwrap();
-        let (signer, _) = crate::Signer::generate(origin.clone()).unwrap();
+        let origin: tlog::Origin = "ledger.example.vn".parse().unwrap();
+        let (signer, _) = tlog::Signer::generate(origin.clone()).unwrap();
         let keys = [signer.verifying_key()];
         let head = Checkpoint { origin, size: 12_345, root_hash: [7; 32] };
         let mut note = Note::sign(&head.to_string(), &signer).unwrap().to_string().into_bytes();

@@ -19,10 +19,10 @@ use crate::prepare::Preparer;
 use crate::queue::{AppendError, BATCH_BYTES_MAX, Head, Identity, Room, Shared, Start, Trouble};
 use crate::recover::{self, OpenError, Recovery};
 use crate::segment::{HEADER_BYTES, SEGMENT_BYTES_MIN, is_segment_length};
-use crate::sign::{Origin, Signer};
 use crate::ticket::Ticket;
-use crate::tree::Hash;
 use crate::writer::Writer;
+use tlog::sign::{Origin, Signer};
+use tlog::tree::Hash;
 
 const SEGMENT_BYTES: u64 = 64 << 20;
 const PENDING_ENTRIES_MAX: usize = 65_536;

@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::frame::{ENTRY_BYTES_MAX, FrameBuilder, stored_bytes};
 use crate::receipt::Commit;
 use crate::ticket::{Batch, LedgerError, Ticket};
-use crate::tree::{self, Hash};
+use tlog::tree::{self, Hash};
 
 /// Entries of one frame, in bytes, at most; less if the segments are smaller.
 pub(crate) const BATCH_BYTES_MAX: usize = 1 << 20;

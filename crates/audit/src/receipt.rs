@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use model::{Receipt, Timestamp};
 use thiserror::Error;
 
-use crate::sign::{Origin, Signer, VerifyingKey};
-use crate::tree::{self, Hash, Nodes};
+use tlog::sign::{Origin, Signer, VerifyingKey};
+use tlog::tree::{self, Hash, Nodes};
 
 /// Entries that share one signature, at most: four hashes in each receipt.
 pub const GROUP_ENTRIES_MAX: usize = 16;

@@ -16,14 +16,14 @@ use crate::disk::{Disk, Step};
 use crate::folder;
 use crate::frame::Chain;
 use crate::log::Options;
-use crate::note::{Checkpoint, Note, NoteError};
 use crate::prepare;
 use crate::queue::{Head, Prepared};
 use crate::scan::{Blank, End, Used, check_dense, open_segments, scan};
 use crate::segment::{HEADER_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
-use crate::sign::Origin;
-use crate::tree::Frontier;
 use crate::writer::{Current, begin_segment};
+use tlog::note::{Checkpoint, Note, NoteError};
+use tlog::sign::Origin;
+use tlog::tree::Frontier;
 
 /// Why a ledger could not be opened for writing.
 #[derive(Debug, Error)]

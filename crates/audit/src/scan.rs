@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use crate::folder::{self, Listing};
 use crate::frame::{Chain, Frame, FrameFault, SECTOR_BYTES};
-use crate::note::Checkpoint;
 use crate::queue::Prepared;
 use crate::recover::OpenError;
 use crate::segment::{HEADER_BYTES, HeaderBlock, SegmentHeader, is_segment_length};
-use crate::sign::Origin;
-use crate::tree::Frontier;
 use crate::zeros;
+use tlog::note::Checkpoint;
+use tlog::sign::Origin;
+use tlog::tree::Frontier;
 
 /// A segment in use.
 pub(crate) struct Used {

@@ -54,9 +54,9 @@
 use model::Timestamp;
 
 use crate::fields::Fields;
-use crate::sign::{Origin, VerifyingKey};
-use crate::tree::{FRONTIER_HASHES_MAX, Frontier};
 use crate::zeros;
+use tlog::sign::{Origin, VerifyingKey};
+use tlog::tree::{FRONTIER_HASHES_MAX, Frontier};
 
 /// Smallest segment: the header block, and a frame with one entry of any allowed length.
 pub const SEGMENT_BYTES_MIN: u64 = 128 << 10;
@@ -202,7 +202,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::tree;
+    use tlog::tree;
 
     fn header(entries: u64) -> SegmentHeader {
         let mut frontier = Frontier::new();

@@ -11,12 +11,12 @@ use thiserror::Error;
 use crate::folder::{self, Listing};
 use crate::frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameFault, stored_bytes};
 use crate::locate;
-use crate::note::Checkpoint;
 use crate::scan::{self, later_frame, read_all};
 use crate::segment::{HEADER_BYTES, HeaderBlock, MAGIC, SegmentHeader, is_segment_length};
-use crate::sign::VerifyingKey;
-use crate::tree::{Frontier, Hash};
 use crate::zeros;
+use tlog::note::Checkpoint;
+use tlog::sign::VerifyingKey;
+use tlog::tree::{Frontier, Hash};
 
 /// How often the end of a ledger that is being written is read again if it shows half a frame.
 const LIVE_READS_MAX: usize = 100;

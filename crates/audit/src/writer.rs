@@ -12,7 +12,7 @@ use crate::frame::{Chain, FrameHeader};
 use crate::queue::{Head, Identity, Pending, Prepared, Shared, Trouble};
 use crate::receipt::Commit;
 use crate::segment::{HEADER_BYTES, SegmentHeader};
-use crate::sign::Signer;
+use tlog::sign::Signer;
 
 /// The segment being written.
 #[derive(Debug)]

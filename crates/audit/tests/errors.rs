@@ -4,7 +4,8 @@ use std::error::Error;
 use std::io;
 use std::iter::successors;
 
-use audit::{CloseError, NoteError, OpenError, ReadError, VerifyError};
+use audit::{CloseError, OpenError, ReadError, VerifyError};
+use tlog::NoteError;
 
 /// Each error of a chain tells its own part: printed one after another nothing is told twice.
 fn check(error: &(dyn Error + 'static), expected: &str) {

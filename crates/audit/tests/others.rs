@@ -11,12 +11,13 @@ mod common;
 
 use std::fs;
 
-use audit::tree;
-use audit::{Log, VerifyingKey};
+use audit::Log;
 use common::{append, entry, options, signer};
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use sha2::Sha256;
 use signed_note::{Note, StandardVerifier, VerifierList};
+use tlog::VerifyingKey;
+use tlog::tree;
 
 #[test]
 fn signed_note_verifies_our_checkpoint() {
@@ -46,11 +47,11 @@ fn we_verify_what_signed_note_signs() {
     let signed = String::from_utf8(note.to_bytes()).unwrap();
 
     let key: VerifyingKey = public.parse().unwrap();
-    let ours: audit::note::Note = signed.parse().unwrap();
+    let ours: tlog::note::Note = signed.parse().unwrap();
     ours.verify(&key).unwrap();
     assert_eq!(ours.to_string(), signed);
-    let other: audit::note::Note = signed.replace("answer", "ANSWER").parse().unwrap();
-    assert_eq!(other.verify(&key), Err(audit::note::NoteError::Signature));
+    let other: tlog::note::Note = signed.replace("answer", "ANSWER").parse().unwrap();
+    assert_eq!(other.verify(&key), Err(tlog::note::NoteError::Signature));
 }
 
 #[test]

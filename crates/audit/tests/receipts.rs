@@ -9,9 +9,10 @@
 
 mod common;
 
-use audit::{Log, Origin, ReceiptError, Signer, verify_receipt};
+use audit::{Log, ReceiptError, verify_receipt};
 use common::{entry, options, origin, signer};
 use model::{Receipt, Timestamp};
+use tlog::{Origin, Signer};
 
 /// Receipts of one batch of many groups: the first append keeps the writer busy, the rest
 /// gathers behind it.
@@ -82,13 +83,13 @@ fn keys_are_read_as_they_are_written() {
     let again = Signer::from_pkcs8_pem(&pem, origin()).unwrap();
     assert_eq!(again.key_id(), signer.key_id());
     let line = signer.verifying_key().to_string();
-    assert_eq!(line.parse::<audit::VerifyingKey>().unwrap(), signer.verifying_key());
+    assert_eq!(line.parse::<tlog::VerifyingKey>().unwrap(), signer.verifying_key());
     let shown = format!("{signer:?}");
     assert_eq!(shown, format!("Signer({line})"));
     for bad in ["", "a b", "a+b", "tab\there", "line\nbreak", &"x".repeat(256)] {
         assert!(bad.parse::<Origin>().is_err(), "{bad:?}");
     }
     for bad in ["", "name", "name+00000000", "name+0000000g+AQ==", &line.replacen("+", "x+", 1)] {
-        assert!(bad.parse::<audit::VerifyingKey>().is_err(), "{bad:?}");
+        assert!(bad.parse::<tlog::VerifyingKey>().is_err(), "{bad:?}");
     }
 }

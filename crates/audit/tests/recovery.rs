@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use audit::{
-    AppendError, Log, OpenError, SEGMENT_BYTES_MIN, Signer, Trouble, VerifyError, entries,
-    verify_folder,
+    AppendError, Log, OpenError, SEGMENT_BYTES_MIN, Trouble, VerifyError, entries, verify_folder,
 };
 use common::{append, entry, options, origin};
+use tlog::Signer;
 
 const SEGMENT_0: &str = "segment-0000000000.log";
 const HEADER: usize = 4096;

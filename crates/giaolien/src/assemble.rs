@@ -7,11 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result};
-use audit::{Log, Options, Origin, Recovered, Signer, Trouble};
+use audit::{Log, Options, Recovered, Trouble};
 use control::{Activation, Config, Loader, Plane, Revisions, TokenIssuer};
 use dataplane::{Gateway, Identity, IssuerError, IssuerSettings, Issuers, Limits, Live, Settings};
 use model::{CertificateDigest, Clock, Entry, Opened, RevisionId, SystemClock, Timestamp};
 use rustls::pki_types::CertificateDer;
+use tlog::{Origin, Signer};
 use tokio::sync::Notify;
 use wire::generated::admin::{GetStatusResponse, get_status_response};
 

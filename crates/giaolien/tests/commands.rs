@@ -8,7 +8,6 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use audit::Signer;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::{Expect, expect};
@@ -17,6 +16,7 @@ use serde_json::{Value, json};
 use support::{AGREEMENT, Gateway, Ran, Taken, World, error_info, giaolien, text, until, within};
 use testkit::echo::SERVICE;
 use testkit::echo::pb::EchoRequest;
+use tlog::Signer;
 
 #[test]
 fn the_help_of_every_command_shows_an_example() {

@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use audit::{Log, Options, Origin, SEGMENT_BYTES_MIN, Signer};
+use audit::{Log, Options, SEGMENT_BYTES_MIN};
 use model::{Clock, Timestamp};
+use tlog::{Origin, Signer};
 
 pub(crate) const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
     MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n\

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::{Log, Options, Origin, Signer, VerifyingKey};
+use audit::{Log, Options};
 use dataplane::{Gateway, Identity, Limits, Live, Settings};
 use model::{CertificateDigest, Effect, Entry, Reason, RevisionId, Timestamp};
 use policy::source::{
@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use testkit::echo::pb::echo_service_client::EchoServiceClient;
 use testkit::echo::{EchoNode, SERVICE};
 use testkit::{Authority, Issued, Profile, StoppedClock};
+use tlog::{Origin, Signer, VerifyingKey};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use audit::{Verified, VerifyError, VerifyingKey};
+use audit::{Verified, VerifyError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
+use tlog::VerifyingKey;
 
 use super::receipt::read_key;
 use super::say;

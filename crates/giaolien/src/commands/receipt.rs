@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use audit::VerifyingKey;
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use clap::Subcommand;
 use model::{Entry, Receipt as Carried};
+use tlog::VerifyingKey;
 
 use super::say;
 

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use audit::{Verified, VerifyError, VerifyingKey, verify_folder};
+use audit::{Verified, VerifyError, verify_folder};
 use model::{Effect, Entry, Receipt};
+use tlog::VerifyingKey;
 
 use super::Taken;
 

@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use audit::{Origin, Signer, VerifyingKey};
 use model::{Entry, Receipt};
 use tempfile::TempDir;
 use testkit::echo::pb::echo_service_client::EchoServiceClient;
 use testkit::echo::{EchoNode, SERVICE};
 use testkit::{Authority, Issued, Profile};
+use tlog::{Origin, Signer, VerifyingKey};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 

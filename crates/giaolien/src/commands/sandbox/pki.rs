@@ -1,9 +1,9 @@
 //! The certificates and keys of a sandbox. They protect nothing: the authority is thrown away.
 
 use anyhow::{Context, Result};
-use audit::Signer;
 use nodes::NodeKind;
 use testkit::{Authority, Profile};
+use tlog::Signer;
 
 use super::config::node_id;
 use super::folder::{self, Folder};

@@ -1,7 +1,7 @@
 //! The Merkle tree of RFC 6962 and RFC 9162: hashes, frontier, root, inclusion paths.
 //!
 //! ```
-//! use audit::tree;
+//! use tlog::tree;
 //!
 //! let leaves: Vec<_> = [b"a", b"b", b"c"].iter().map(|e| tree::leaf_hash(*e)).collect();
 //! let path = tree::inclusion_path(&leaves, 2).ok_or("no such leaf")?;

@@ -69,9 +69,9 @@ pub enum KeyError {
 /// One to 255 bytes without spaces, control characters or `+`.
 ///
 /// ```
-/// let origin: audit::Origin = "ledger.bca.gov.vn/2026".parse()?;
-/// assert!("two words".parse::<audit::Origin>().is_err());
-/// # Ok::<(), audit::OriginError>(())
+/// let origin: tlog::Origin = "ledger.bca.gov.vn/2026".parse()?;
+/// assert!("two words".parse::<tlog::Origin>().is_err());
+/// # Ok::<(), tlog::OriginError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Origin(Arc<str>);
@@ -115,11 +115,11 @@ impl fmt::Debug for Origin {
 /// The ledger's Ed25519 signing key. Never shown, not even in debug output.
 ///
 /// ```
-/// let origin: audit::Origin = "ledger.example.vn".parse()?;
-/// let (signer, pem) = audit::Signer::generate(origin.clone())?;
-/// let again = audit::Signer::from_pkcs8_pem(&pem, origin)?;
+/// let origin: tlog::Origin = "ledger.example.vn".parse()?;
+/// let (signer, pem) = tlog::Signer::generate(origin.clone())?;
+/// let again = tlog::Signer::from_pkcs8_pem(&pem, origin)?;
 /// assert_eq!(signer.verifying_key(), again.verifying_key());
-/// # Ok::<(), audit::KeyError>(())
+/// # Ok::<(), tlog::KeyError>(())
 /// ```
 pub struct Signer {
     pair: Ed25519KeyPair,
@@ -172,7 +172,9 @@ impl Signer {
         self.verifying_key.clone()
     }
 
-    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    /// The signature of a message, which must say itself what it is: nothing else tells signatures
+    /// for one purpose from those for another.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         let mut signature = [0; 64];
         signature.copy_from_slice(self.pair.sign(message).as_ref());
         signature
@@ -189,10 +191,10 @@ impl fmt::Debug for Signer {
 ///
 /// ```
 /// let line = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
-/// let key: audit::VerifyingKey = line.parse()?;
+/// let key: tlog::VerifyingKey = line.parse()?;
 /// assert_eq!(key.key_id(), 0xc74f20a3);
 /// assert_eq!(key.to_string(), line);
-/// # Ok::<(), audit::KeyError>(())
+/// # Ok::<(), tlog::KeyError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifyingKey {
@@ -202,7 +204,8 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    pub(crate) fn new(origin: Origin, public: [u8; 32]) -> Self {
+    /// The key of an owner.
+    pub fn new(origin: Origin, public: [u8; 32]) -> Self {
         let digest = Sha256::new()
             .chain_update(origin.as_str())
             .chain_update([b'\n', ALGORITHM_ED25519])
@@ -222,11 +225,13 @@ impl VerifyingKey {
         self.key_id
     }
 
-    pub(crate) fn public(&self) -> &[u8; 32] {
+    /// The 32 bytes of the key.
+    pub fn public(&self) -> &[u8; 32] {
         &self.public
     }
 
-    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+    /// Whether the key signed the message.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.public).verify(message, signature).is_ok()
     }
 }

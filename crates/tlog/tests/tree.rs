@@ -7,9 +7,9 @@
     reason = "a test that fails may panic"
 )]
 
-use audit::Hash;
-use audit::tree::{self, Frontier, Nodes};
 use proptest::prelude::*;
+use tlog::Hash;
+use tlog::tree::{self, Frontier, Nodes};
 
 /// The largest power of two below `size`.
 fn split(size: usize) -> usize {

@@ -1,11 +1,11 @@
 //! C2SP signed notes, and checkpoints, which are signed notes about a tree.
 //!
 //! ```
-//! use audit::note::{Checkpoint, Note};
+//! use tlog::note::{Checkpoint, Note};
 //!
-//! let origin: audit::Origin = "ledger.example.vn".parse()?;
-//! let (signer, _pem) = audit::Signer::generate(origin.clone())?;
-//! let checkpoint = Checkpoint { origin, size: 0, root_hash: audit::tree::empty_root() };
+//! let origin: tlog::Origin = "ledger.example.vn".parse()?;
+//! let (signer, _pem) = tlog::Signer::generate(origin.clone())?;
+//! let checkpoint = Checkpoint { origin, size: 0, root_hash: tlog::tree::empty_root() };
 //! let note = Note::sign(&checkpoint.to_string(), &signer)?;
 //!
 //! let read: Note = note.to_string().parse()?;
