@@ -61,6 +61,12 @@ impl FrameHeader {
         (bytes, crc)
     }
 
+    /// Reads a header alone; none if its checksum does not match.
+    pub(crate) fn read(bytes: &[u8; FRAME_HEADER_BYTES]) -> Option<Self> {
+        let stored = u32::from_le_bytes(*bytes.last_chunk()?);
+        (crc32c::crc32c(bytes.get(..CRC_OFFSET)?) == stored).then(|| Self::decode(bytes)).flatten()
+    }
+
     /// Fields of a header whose checksum is right.
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(bytes);

@@ -31,6 +31,14 @@ pub enum ReadError {
         /// From where on it could not be read.
         offset: u64,
     },
+    /// An entry that is durable is in none of the segments.
+    #[error("entry {index} is in no segment of `{}`, verify the folder", folder.display())]
+    Missing {
+        /// The ledger's folder.
+        folder: PathBuf,
+        /// Index of the entry.
+        index: u64,
+    },
 }
 
 /// Entries of a ledger folder in order, each with its index. One segment is held in memory.
