@@ -49,6 +49,13 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
     pb::Entry { kind: Some(kind) }.encode_to_vec()
 }
 
+/// Whether an entry says that a call was admitted or ended, as most do: told by its first byte, so
+/// that others are found quickly.
+pub fn is_of_a_call(entry: &[u8]) -> bool {
+    // Key of field 2 or 4 of `Entry`, both messages.
+    matches!(entry.first(), Some(0x12 | 0x22))
+}
+
 /// Reads an entry.
 ///
 /// # Errors
