@@ -13,10 +13,10 @@ use crate::problem::{Position, Report};
 use crate::registry::certificate;
 use crate::scalar::{count, duration, origin, size, socket, utc_offset, word};
 use crate::settings::{Admin, Downstream, Gateway, Ledger, Limits, Reload, Upstream};
-use crate::tokens;
 use crate::yaml::Node;
+use crate::{events, tokens};
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "listen",
     "workers",
     "tls",
@@ -24,6 +24,7 @@ const KEYS: [&str; 11] = [
     "ledger",
     "admin",
     "metrics",
+    "events",
     "tokens",
     "utc_offset",
     "reload",
@@ -97,6 +98,7 @@ pub(crate) fn gateway(root: &Node<'_>, report: &mut Report) -> Read {
     let ledger = fields.required("ledger", ledger, report);
     let admin = fields.optional("admin", admin, report);
     let metrics = fields.optional("metrics", listener, report);
+    let events = fields.optional("events", events::events, report);
     let tokens = fields.optional("tokens", tokens::issuers, report).unwrap_or_default();
     let utc_offset = fields.optional("utc_offset", scalar(utc_offset), report);
     let reload = fields.optional("reload", scalar(word(&RELOADS)), report).unwrap_or_default();
@@ -112,6 +114,7 @@ pub(crate) fn gateway(root: &Node<'_>, report: &mut Report) -> Read {
             ledger: ledger?,
             admin,
             metrics,
+            events,
             tokens,
             utc_offset_minutes: utc_offset.unwrap_or(UTC_OFFSET_MINUTES),
             reload,

@@ -22,6 +22,7 @@ mod agreements;
 mod apply;
 mod attributes;
 mod draft;
+mod events;
 mod fields;
 mod folder;
 mod gateway;
@@ -57,6 +58,7 @@ use model::RevisionId;
 use policy::{Snapshot, Source};
 use thiserror::Error;
 
+pub use events::{Events, SyslogReceiver};
 pub use loader::{Loader, Reloaded};
 pub use material::{Identity, PrivateKey, RevocationList};
 pub use outcome::{Applied, ApplyError, Outcome, Rejected};

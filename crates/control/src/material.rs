@@ -52,7 +52,7 @@ impl Clone for PrivateKey {
 }
 
 /// What the gateway proves itself with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The certificate and those between it and the authority, in DER; its own comes first.
     pub certificates: Vec<Vec<u8>>,

@@ -21,8 +21,6 @@ const LIFECYCLE: u32 = 6002;
 const API_ACTIVITY: u32 = 6003;
 const STATUS_SUCCESS: u32 = 1;
 const STATUS_FAILURE: u32 = 2;
-/// OCSF: SHA-256 among the algorithms of fingerprints.
-const FINGERPRINT_SHA256: u32 = 3;
 
 /// Where events come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,9 +108,6 @@ fn refusal(source: &Source, index: u64, refused: &Refused) -> Event {
     let mut body = base(source, index, class, (severity, refused.time));
     let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
     let system = refused.system.as_ref().map(|it| it.as_str());
-    let fingerprint = refused
-        .certificate
-        .map(|it| json!({ "algorithm_id": FINGERPRINT_SHA256, "value": it.to_string() }));
     // Who is not recognised is known by the certificate.
     let user = json!({
         "uid": system,
@@ -128,6 +123,8 @@ fn refusal(source: &Source, index: u64, refused: &Refused) -> Event {
         "count": (refused.suppressed > 0).then_some(refused.suppressed),
         "unmapped": {
             "exchange_id": refused.exchange.to_string(),
+            // The schema has no certificate without issuer and serial number.
+            "certificate_sha256": refused.certificate.map(|it| it.to_string()),
             "agreement": text(refused.agreement.as_ref().map(|it| it.as_str())),
             "purpose": text(refused.purpose.as_ref().map(|it| it.as_str())),
             "dossier": text(refused.dossier.as_deref()),
@@ -141,7 +138,6 @@ fn refusal(source: &Source, index: u64, refused: &Refused) -> Event {
             "user": user,
             "is_remote": true,
             "service": { "name": "giaolien" },
-            "certificate": fingerprint.map(|it| json!({ "fingerprints": [it] })),
         }),
         _ => json!({
             "activity_name": "Call",

@@ -10,13 +10,14 @@ use anyhow::{Context, Result};
 use audit::{Log, Options, Recovered, Trouble};
 use control::{Activation, Config, Loader, Plane, Revisions, TokenIssuer};
 use dataplane::{Gateway, Identity, IssuerError, IssuerSettings, Issuers, Limits, Live, Settings};
+use events::Events;
 use model::{CertificateDigest, Clock, Entry, Opened, RevisionId, SystemClock, Timestamp};
 use rustls::pki_types::CertificateDer;
 use tlog::{Origin, Signer};
 use tokio::sync::Notify;
 use wire::generated::admin::{GetStatusResponse, get_status_response};
 
-use crate::reload;
+use crate::{reload, security};
 
 /// A running gateway and what it stands on.
 pub(crate) struct Running {
@@ -28,6 +29,8 @@ pub(crate) struct Running {
     pub(crate) operators: Arc<OperatorList>,
     /// Told each time a revision comes into force.
     pub(crate) in_force: Arc<Notify>,
+    /// Security events on their way, where somebody is told.
+    pub(crate) events: Option<Events>,
 }
 
 /// The certificates of operators, as the revision in force lists them.
@@ -104,6 +107,9 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
     let ticket =
         ledger.append(&wire::evidence::encode_entry(&opened)).context("write to ledger")?;
     ticket.wait().context("write to ledger")?;
+    let events = settings.events.as_ref();
+    let events = events.map(|events| security::start(events, &settings.ledger, ledger.clone()));
+    let events = events.transpose()?;
     let live = Arc::new(Live::with_issuers(snapshot, issuers));
     let gateway =
         Gateway::start(data_plane(&settings), live.clone(), ledger.clone(), Arc::new(SystemClock))?;
@@ -113,7 +119,7 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
     let in_force = Arc::new(Notify::new());
     let plane = plane(live.clone(), operators.clone(), in_force.clone());
     let revisions = Arc::new(Revisions::new(loader, Arc::new(settings), plane));
-    Ok(Running { gateway, ledger, live, revisions, operators, in_force })
+    Ok(Running { gateway, ledger, live, revisions, operators, in_force, events })
 }
 
 /// How a configuration that comes later gets in force.

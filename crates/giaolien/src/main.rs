@@ -4,6 +4,7 @@ mod assemble;
 mod commands;
 mod progress;
 mod reload;
+mod security;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -9,6 +9,7 @@ mod support;
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use model::{Entry, Finished, Reason, Receipt};
@@ -65,6 +66,12 @@ type Receipts = HashMap<String, Vec<Receipt>>;
 async fn check(script: &'static str, others: &[&'static str]) -> (Ledger, Receipts) {
     let world = World::new().await;
     world.write("routes.yaml", ROUTES);
+    let told = tempfile::tempdir().unwrap();
+    let gateway_yaml = fs::read_to_string(world.config_file("gateway.yaml")).unwrap();
+    let events = told.path().join("events.jsonl");
+    let receivers =
+        format!("events: {{directory: {0}/kept, file: {0}/events.jsonl}}\n", text(told.path()));
+    world.write("gateway.yaml", receivers + &gateway_yaml);
     let scripts = Scripts::new(&world).await;
     let gateway = world.start();
 
@@ -82,6 +89,7 @@ async fn check(script: &'static str, others: &[&'static str]) -> (Ledger, Receip
 
     let (ledger, receipts) = (world.ledger(), scripts.receipts(&world));
     check_evidence(&ledger, &receipts);
+    scripts.check_events(&events, &ledger).await;
     (ledger, receipts)
 }
 
@@ -143,6 +151,18 @@ impl Scripts {
         assert!(output.status.success(), "{script} {cases:?}:\n{stdout}{stderr}");
         let done: String = cases.iter().map(|case| format!("ok {case}\n")).collect();
         assert_eq!(stdout, done);
+    }
+
+    /// Every refusal and start is an event, as a schema that others wrote has it.
+    async fn check_events(&self, events: &Path, ledger: &Ledger) {
+        let mut command = self.python.script("ocsf_events.py", self.stubs.path());
+        command.arg(events);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        let counts: HashMap<String, usize> = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(counts["6003"], ledger.count(|entry| matches!(entry, Entry::Refused(_))));
+        assert_eq!(counts["6002"], ledger.count(|entry| matches!(entry, Entry::Opened(_))));
     }
 
     /// The receipts that the scripts left, by case, verified one by one with the command.
