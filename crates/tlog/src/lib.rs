@@ -1,10 +1,11 @@
-//! What strangers read of a ledger: the Merkle tree of RFC 6962 and RFC 9162, and the signed
-//! notes and checkpoints of C2SP. No I/O, no clock.
+//! What strangers read of a ledger: the Merkle tree of RFC 6962 and RFC 9162, its proofs,
 
 pub mod note;
+pub mod proof;
 pub mod sign;
 pub mod tree;
 
 pub use note::{Checkpoint, Note, NoteError};
+pub use proof::Head;
 pub use sign::{KeyError, Origin, OriginError, Signer, VerifyingKey};
 pub use tree::Hash;
