@@ -3,6 +3,7 @@
 pub mod note;
 pub mod proof;
 pub mod sign;
+pub mod tile;
 pub mod tree;
 
 pub use note::{Checkpoint, Note, NoteError};
