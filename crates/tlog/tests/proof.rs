@@ -80,8 +80,8 @@ fn all_proofs_of_small_trees() {
         for index in 0..size {
             let path = proof::inclusion(&mut nodes, index as u64, new.size).unwrap();
             assert_eq!(path, slow_path(&leaves[..size], index));
-            for place in 0..size {
-                let holds = proof::verify_inclusion(&leaves[place], index as u64, &new, &path);
+            for (place, leaf) in leaves.iter().take(size).enumerate() {
+                let holds = proof::verify_inclusion(leaf, index as u64, &new, &path);
                 assert_eq!(holds.is_ok(), place == index);
             }
         }
