@@ -14,6 +14,8 @@ pub(crate) enum Step {
     Header,
     /// A batch of entries.
     Frame,
+    /// A checkpoint among all that were signed.
+    History,
     /// The newest checkpoint.
     Checkpoint,
     /// Recovery clears a torn tail or confirms the last frame.

@@ -131,7 +131,7 @@ impl Disk for FaultyDisk {
             return Err(io_error());
         }
         if (plan.full && step == Step::Prepare)
-            || (plan.full_for_checkpoints && step == Step::Checkpoint)
+            || (plan.full_for_checkpoints && matches!(step, Step::Checkpoint | Step::History))
         {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -239,6 +239,8 @@ fn every_fault_leaves_a_ledger_that_loads() {
             (Step::Frame, 6),
             (Step::Header, 1),
             (Step::Header, 3),
+            (Step::History, 1),
+            (Step::History, 3),
             (Step::Checkpoint, 1),
             (Step::Checkpoint, 3),
             (Step::Prepare, 3),
@@ -264,7 +266,7 @@ fn every_fault_leaves_a_ledger_that_loads() {
 #[test]
 fn a_fault_while_opening_leaves_a_ledger_that_opens() {
     for fault in FAULTS {
-        for step in [Step::Prepare, Step::Header, Step::Checkpoint] {
+        for step in [Step::Prepare, Step::Header, Step::History, Step::Checkpoint] {
             let folder = tempfile::tempdir().unwrap();
             let disk = FaultyDisk::new(Some((step, 0, fault)));
             let opened = Log::open_on(options(folder.path()), disk);

@@ -30,7 +30,9 @@ mod disk;
 mod faults;
 mod fields;
 mod folder;
+mod follow;
 mod frame;
+mod history;
 mod locate;
 mod log;
 mod prepare;
@@ -46,6 +48,7 @@ mod verify;
 mod writer;
 mod zeros;
 
+pub use follow::KeyChange;
 pub use frame::ENTRY_BYTES_MAX;
 pub use log::{CloseError, Log, Options, Recovered, Status};
 pub use queue::{AppendError, Trouble};

@@ -16,11 +16,12 @@ use crate::disk::{self, Disk, RealDisk};
 use crate::folder;
 use crate::frame::{FRAME_HEADER_BYTES, SECTOR_BYTES};
 use crate::prepare::Preparer;
-use crate::queue::{AppendError, BATCH_BYTES_MAX, Head, Identity, Room, Shared, Start, Trouble};
+use crate::queue::{AppendError, BATCH_BYTES_MAX, Identity, Room, Shared, Start, Trouble};
 use crate::recover::{self, OpenError, Recovery};
 use crate::segment::{HEADER_BYTES, SEGMENT_BYTES_MIN, is_segment_length};
 use crate::ticket::Ticket;
 use crate::writer::Writer;
+use tlog::Head;
 use tlog::sign::{Origin, Signer};
 use tlog::tree::Hash;
 
@@ -37,6 +38,9 @@ pub struct Options {
     pub origin: Origin,
     /// Signs checkpoints and receipts, under the same name.
     pub signer: Arc<Signer>,
+    /// The key before, when `signer` is a new one: it signs the first checkpoint of the new key,
+    /// so that who trusts the old key can trust the new one. Not needed later.
+    pub previous: Option<Arc<Signer>>,
     /// Where times in frames and receipts come from.
     pub clock: Arc<dyn Clock>,
     /// Length of new segment files. Two are kept ready beside the one in use, so a new ledger
@@ -56,6 +60,7 @@ impl Options {
             directory,
             origin,
             signer,
+            previous: None,
             clock: Arc::new(SystemClock),
             segment_bytes: SEGMENT_BYTES,
             pending_entries_max: PENDING_ENTRIES_MAX,
@@ -210,13 +215,14 @@ fn check(options: &Options) -> Result<(), OpenError> {
     if !is_segment_length(options.segment_bytes) {
         return Err(OpenError::SegmentBytes(options.segment_bytes));
     }
-    if options.signer.origin() != &options.origin {
-        return Err(OpenError::SignerOrigin {
-            signer: options.signer.origin().clone(),
+    let signers = [Some(&options.signer), options.previous.as_ref()];
+    match signers.into_iter().flatten().find(|signer| *signer.origin() != options.origin) {
+        Some(signer) => Err(OpenError::SignerOrigin {
+            signer: signer.origin().clone(),
             origin: options.origin.clone(),
-        });
+        }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {
@@ -280,6 +286,7 @@ fn start(
         disk,
         folder: options.directory,
         signer: options.signer,
+        history: recovery.history,
         interval: options.checkpoint_interval,
         covered: recovery.covered,
     };

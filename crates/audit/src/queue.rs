@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::frame::{ENTRY_BYTES_MAX, FrameBuilder, stored_bytes};
 use crate::receipt::Commit;
 use crate::ticket::{Batch, LedgerError, Ticket};
+use tlog::Head;
 use tlog::tree::{self, Hash};
 
 /// Entries of one frame, in bytes, at most; less if the segments are smaller.
@@ -82,13 +83,6 @@ impl From<Trouble> for LedgerError {
             Trouble::Failed(why) => Self::Failed(why),
         }
     }
-}
-
-/// Size and root hash of the durable tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) size: u64,
-    pub(crate) root_hash: Hash,
 }
 
 /// A batch that takes entries, or waits for the writer.

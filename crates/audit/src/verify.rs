@@ -9,6 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::folder::{self, Listing};
+use crate::follow::{Follow, KeyChange, record_keys};
 use crate::frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameFault, stored_bytes};
 use crate::locate;
 use crate::scan::{self, later_frame, read_all};
@@ -31,10 +32,15 @@ pub struct Verified {
     pub root_hash: Hash,
     /// How many of the entries the signed checkpoint covers; the rest came later.
     pub checkpoint_size: u64,
+    /// Checkpoints that were signed over them in all.
+    pub checkpoints: u64,
     /// The key that signed the checkpoint.
     pub key: VerifyingKey,
-    /// Whether that is the key given, and not only one that the ledger itself names.
+    /// Whether that is the key given, or one that it vouched for, and not only one that the
+    /// ledger itself names.
     pub key_given: bool,
+    /// Where the ledger went over to another key.
+    pub key_changes: Vec<KeyChange>,
     /// Segments in use.
     pub segments: u64,
     /// Bytes read.
@@ -101,6 +107,12 @@ pub enum VerifyError {
         /// The key given.
         given: VerifyingKey,
     },
+    /// The key given signed once, and another follows that it did not vouch for.
+    #[error(
+        "the key changed after {} entries from `{}` to `{}` without the old key's word",
+        .0.size, .0.from, .0.to
+    )]
+    KeyChanged(Box<KeyChange>),
     /// The caller's check of an entry failed.
     #[error("entry {index} in `{}` at byte {offset}: {what}", file.display())]
     Entry {
@@ -146,7 +158,7 @@ pub fn verify_folder(
     }
     let live = is_live(dir);
     let mut keys: Vec<_> = key.cloned().into_iter().collect();
-    record_keys(dir, &listing, &mut keys)?;
+    let changes = record_keys(dir, &listing, &mut keys)?;
     // Read before the segments: what it vouches for is in them.
     let note_path = dir.join(folder::CHECKPOINT);
     let note = fs::read(&note_path).map_err(|source| match source.kind() {
@@ -154,11 +166,14 @@ pub fn verify_folder(
         _ => VerifyError::Unreadable { path: note_path.clone(), source },
     })?;
     let vouched = locate::checkpoint(&note, &keys).map(|(checkpoint, _)| checkpoint);
+    // Read after the newest checkpoint, which is in it.
+    let history = Follow::open(dir, &keys, key, changes, live)?;
     let mut pass = Pass {
         folder: dir,
         live,
         vouched,
         vouched_root: None,
+        history,
         chain: Chain { segment: 0, prev_crc: 0, frontier: Frontier::new() },
         segments: 0,
         blank: None,
@@ -174,21 +189,22 @@ pub fn verify_folder(
     let Some((checkpoint, signed_by)) = locate::checkpoint(&note, &keys) else {
         return Err(bad_checkpoint(note_path, &note, &keys));
     };
-    if let Some(given) = key.filter(|given| **given != signed_by) {
-        return Err(VerifyError::WrongKey { given: given.clone() });
-    }
     if checkpoint.size > found {
         return Err(VerifyError::LostEntries { vouched: checkpoint.size, found });
     }
     if pass.vouched_root != Some(checkpoint.root_hash) {
         return Err(VerifyError::RootMismatch(checkpoint.size));
     }
+    pass.history.finish(checkpoint.size, found)?;
+    key.map_or(Ok(()), |given| pass.history.check_key(given, &signed_by))?;
     Ok(Verified {
         entries: found,
         root_hash: pass.chain.frontier.root(),
         checkpoint_size: checkpoint.size,
         key: signed_by,
         key_given: key.is_some(),
+        checkpoints: pass.history.count,
+        key_changes: pass.history.changes,
         segments: pass.segments,
         bytes: pass.bytes_done,
         live,
@@ -215,25 +231,9 @@ fn total_bytes(dir: &Path, listing: &Listing) -> Result<u64, VerifyError> {
 }
 
 /// The header block of a segment, as it is now.
-fn header_block(dir: &Path, number: u64) -> Result<HeaderBlock, VerifyError> {
+pub(crate) fn header_block(dir: &Path, number: u64) -> Result<HeaderBlock, VerifyError> {
     let path = folder::segment_path(dir, number);
     scan::header_block(&path).map_err(unreadable(&path))
-}
-
-/// Adds the different keys in the headers of the segments.
-fn record_keys(
-    dir: &Path,
-    listing: &Listing,
-    keys: &mut Vec<VerifyingKey>,
-) -> Result<(), VerifyError> {
-    for &number in &listing.segments {
-        if let HeaderBlock::Whole { header, .. } = header_block(dir, number)?
-            && !keys.contains(&header.key)
-        {
-            keys.push(header.key);
-        }
-    }
-    Ok(())
 }
 
 fn bad_checkpoint(file: PathBuf, note: &[u8], keys: &[VerifyingKey]) -> VerifyError {
@@ -257,6 +257,8 @@ struct Pass<'a> {
     vouched: Option<Checkpoint>,
     /// Root hash at the checkpoint's size, once that is reached.
     vouched_root: Option<Hash>,
+    /// All checkpoints.
+    history: Follow,
     chain: Chain,
     segments: u64,
     /// The first segment that is not in use.
@@ -275,6 +277,7 @@ impl Pass<'_> {
         if self.vouched.as_ref().is_some_and(|vouched| vouched.size == frontier.size()) {
             self.vouched_root = Some(frontier.root());
         }
+        self.history.at(frontier);
     }
 
     fn segments(&mut self, listing: &Listing) -> Result<(), VerifyError> {

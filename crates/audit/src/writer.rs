@@ -9,9 +9,10 @@ use model::Clock;
 use crate::disk::{Disk, Step};
 use crate::folder;
 use crate::frame::{Chain, FrameHeader};
-use crate::queue::{Head, Identity, Pending, Prepared, Shared, Trouble};
+use crate::queue::{Identity, Pending, Prepared, Shared, Trouble};
 use crate::receipt::Commit;
 use crate::segment::{HEADER_BYTES, SegmentHeader};
+use tlog::Head;
 use tlog::sign::Signer;
 
 /// The segment being written.
