@@ -17,12 +17,16 @@ use crate::folder;
 use crate::keep::Archive;
 use crate::log::Log;
 use crate::queue::AppendError;
+use crate::read::records;
 use crate::seal::SealError;
 use crate::sealed::Form;
+use crate::source::{Place, Source};
 use crate::ticket::LedgerError;
 
 /// Bytes copied with one call.
 const CHUNK_BYTES: usize = 1 << 20;
+/// Where a closed segment's header says which entry records its removal.
+const RECORDED_OFFSET: u64 = 152;
 
 /// Moves a segment to the archive if it is sealed and old enough; whether it did.
 pub(crate) fn archive(
@@ -125,31 +129,61 @@ fn write_stub(disk: &dyn Disk, folder: &Path, to: &Path, bytes: &[u8]) -> Result
 }
 
 /// Takes away the older forms of a closed segment, once the later one is sure to stay.
-pub(crate) fn tidy(
-    disk: &dyn Disk,
-    folder: &Path,
-    archive: Option<&Path>,
-    number: u64,
-) -> Result<(), SealError> {
+pub(crate) fn tidy(disk: &dyn Disk, source: &Source, number: u64) -> Result<(), SealError> {
+    let folder = &source.folder;
     let [sealed, archived, gone] = [
         folder::sealed_path(folder, number),
         folder::archived_path(folder, number),
         folder::gone_path(folder, number),
     ];
-    let copy = archive.map(|archive| folder::sealed_path(archive, number));
-    let (step, superseded): (_, Vec<&Path>) = if gone.exists() {
-        Closed::open(&gone, number)?;
-        (Step::Expire, copy.iter().chain([&sealed, &archived]).map(PathBuf::as_path).collect())
-    } else if archived.exists() && sealed.exists() {
-        Closed::open(&archived, number)?;
-        let same = copy.as_ref().is_some_and(|copy| {
-            file_digest(copy).ok().is_some_and(|found| file_digest(&sealed).ok() == Some(found))
-        });
-        (Step::Archive, if same { vec![&sealed] } else { Vec::new() })
-    } else {
+    let copies = source.archives.iter().map(|archive| folder::sealed_path(archive, number));
+    let copies: Vec<_> = copies.filter(|copy| copy.exists()).collect();
+    if gone.exists() {
+        let mut superseded = copies;
+        superseded.extend([sealed, archived].into_iter().filter(|path| path.exists()));
+        if !superseded.is_empty() {
+            check_recorded(source, &Closed::open(&gone, number)?)?;
+        }
+        return remove_all(disk, Step::Expire, folder, &superseded);
+    }
+    if !archived.exists() || !sealed.exists() {
         return Ok(());
+    }
+    let expected = file_digest(&sealed).map_err(SealError::io("read", &sealed))?;
+    match copies.iter().any(|copy| file_digest(copy).is_ok_and(|found| found == expected)) {
+        true => remove_all(disk, Step::Archive, folder, &[sealed]),
+        // It is archived again.
+        false => Ok(()),
+    }
+}
+
+/// INVARIANT: nothing is removed on the word of a stub alone: the ledger has an entry for it.
+fn check_recorded(source: &Source, gone: &Closed) -> Result<(), SealError> {
+    let damaged = |what: &str| SealError::Damaged {
+        path: gone.path.clone(),
+        offset: RECORDED_OFFSET,
+        what: what.to_owned(),
     };
-    let superseded: Vec<_> = superseded.into_iter().filter(|path| path.exists()).collect();
+    let Form::Gone { recorded } = gone.header.form else {
+        return Err(damaged("form does not match the file's name"));
+    };
+    let record = records(source, recorded).ok().and_then(|mut records| records.next());
+    match record {
+        Some(Ok(record))
+            if record.index == recorded && holds(&record.entry, &gone.header.root_hash) =>
+        {
+            Ok(())
+        }
+        _ => Err(damaged("there is no entry that records this removal")),
+    }
+}
+
+fn remove_all(
+    disk: &dyn Disk,
+    step: Step,
+    folder: &Path,
+    superseded: &[PathBuf],
+) -> Result<(), SealError> {
     if !superseded.is_empty() {
         // The later form's name was perhaps not durable when the process ended.
         disk.sync_folder(step, folder).map_err(SealError::io("sync", folder))?;
@@ -215,13 +249,14 @@ impl Log {
     pub fn expired(&self) -> Result<Vec<Expired>, RemoveError> {
         let site = self.site();
         let now = site.clock.now();
-        let listing = folder::list(&site.folder).map_err(SealError::io("list", &site.folder))?;
+        let listing = folder::list(&site.source.folder)
+            .map_err(SealError::io("list", &site.source.folder))?;
         let mut expired = Vec::new();
         for number in listing.closed {
-            if folder::gone_path(&site.folder, number).exists() {
+            if folder::gone_path(&site.source.folder, number).exists() {
                 continue;
             }
-            let stub = folder::archived_path(&site.folder, number);
+            let stub = folder::archived_path(&site.source.folder, number);
             if !stub.exists() {
                 continue;
             }
@@ -258,15 +293,38 @@ impl Log {
                 format!("segment {number} is not archived, or its term is not over").into(),
             ));
         }
-        let stub = Closed::open(&folder::archived_path(&site.folder, number), number)?;
+        let stub = self.expiring(number)?;
         let recorded = self.append(record)?.wait()?.index();
         // If we stop here the ledger says that the entries were removed, and they are still
         // there: the next removal says so again.
-        let gone = folder::gone_path(&site.folder, number);
-        write_stub(&*site.disk, &site.folder, &gone, &stub.stub(Form::Gone { recorded }))?;
+        let gone = folder::gone_path(&site.source.folder, number);
+        write_stub(&*site.disk, &site.source.folder, &gone, &stub.stub(Form::Gone { recorded }))?;
         // If we stop here the next start takes the rest away.
-        tidy(&*site.disk, &site.folder, site.archive.as_deref(), number)?;
+        tidy(&*site.disk, &site.source, number)?;
         Ok(recorded)
+    }
+
+    /// What stays of an archived segment, held against the archive's copy: that has the term too.
+    fn expiring(&self, number: u64) -> Result<Box<Closed>, RemoveError> {
+        let source = &self.site().source;
+        let refused = |why: &str| RemoveError::Files(format!("segment {number} {why}").into());
+        let Some(Place::Sealed { closed, stub: Some(stub) }) = source.place(number)? else {
+            return Err(refused("is not in the archive"));
+        };
+        if !stub.is_stub_of(&closed) {
+            return Err(refused("is not in the archive as it was sealed"));
+        }
+        match closed.blocks(&source.keys) {
+            // The header is bound to each block.
+            Ok(mut blocks) if !closed.index.is_empty() => {
+                blocks.read(&closed, 0)?;
+            }
+            Ok(_) => {}
+            // Its key may have been destroyed; it is removed all the same.
+            Err(ClosedError::Shut { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(stub)
     }
 }
 

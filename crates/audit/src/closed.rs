@@ -129,6 +129,14 @@ impl Closed {
         }
     }
 
+    /// Whether this is what stays of that sealed segment.
+    pub(crate) fn is_stub_of(&self, sealed: &Self) -> bool {
+        SealedHeader { form: Form::Sealed, ..self.header.clone() } == sealed.header
+            && self.segment == sealed.segment
+            && self.subtrees == sealed.subtrees
+            && self.note == sealed.note
+    }
+
     /// This segment without its entries, in another form.
     pub(crate) fn stub(&self, form: Form) -> Vec<u8> {
         let mut bytes = SealedHeader { form, ..self.header.clone() }.encode();

@@ -20,6 +20,7 @@ use crate::prepare::Preparer;
 use crate::queue::{AppendError, BATCH_BYTES_MAX, Head, Identity, Room, Shared, Start, Trouble};
 use crate::recover::{self, OpenError, Recovery};
 use crate::segment::{HEADER_BYTES, SEGMENT_BYTES_MIN, is_segment_length};
+use crate::source::Source;
 use crate::ticket::Ticket;
 use crate::writer::Writer;
 use tlog::sign::{Origin, Signer};
@@ -68,6 +69,17 @@ impl Options {
             checkpoint_interval: CHECKPOINT_INTERVAL,
             sealing: None,
             archive: None,
+        }
+    }
+}
+
+impl Options {
+    /// Where a ledger opened with these options is read from.
+    pub fn source(&self) -> Source {
+        Source {
+            folder: self.directory.clone(),
+            archives: self.archive.iter().map(|archive| archive.folder.clone()).collect(),
+            keys: self.sealing.as_ref().map(|sealing| sealing.keys.clone()).unwrap_or_default(),
         }
     }
 }
@@ -123,8 +135,7 @@ pub struct Log {
 
 /// What removals work on.
 pub(crate) struct Site {
-    pub(crate) folder: PathBuf,
-    pub(crate) archive: Option<PathBuf>,
+    pub(crate) source: Source,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Held for the length of a removal.
@@ -164,8 +175,7 @@ impl Log {
             root_hash: recovery.chain.frontier.root(),
         };
         let site = Site {
-            folder: folder.clone(),
-            archive: options.archive.as_ref().map(|archive| archive.folder.clone()),
+            source: options.source(),
             disk: Arc::clone(&disk),
             clock: Arc::clone(&options.clock),
             removing: Mutex::new(()),
@@ -309,6 +319,7 @@ fn start(
         disk: Arc::clone(&disk),
         clock: Arc::clone(&options.clock),
         signer: Arc::clone(&options.signer),
+        source: options.source(),
         folder: options.directory.clone(),
         sealing: options.sealing,
         archive: options.archive,

@@ -179,7 +179,7 @@ fn every_changed_byte_of_a_sealed_segment_is_found_and_named() {
         let good = fs::read(&path).unwrap();
         let mut bytes = good.clone();
         let (heads, tail) = (0..300, good.len() - 500..good.len());
-        let places = heads.chain(500..700).chain((700..tail.start).step_by(1009)).chain(tail);
+        let places = heads.chain(500..700).chain((700..tail.start).step_by(4099)).chain(tail);
         for at in places {
             bytes[at] ^= 1 << (at % 8);
             fs::write(&path, &bytes).unwrap();
@@ -315,4 +315,97 @@ fn an_exchanged_copy_in_the_archive_is_found() {
     };
     let error = check(&source).unwrap_err().to_string();
     assert!(error.contains("not the file that was archived"), "{error}");
+}
+
+/// A stub that somebody put there does not make the gateway remove what is archived.
+#[test]
+fn a_forged_stub_removes_nothing() {
+    let (folder, archive) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut options = options(folder.path());
+    sealing(&mut options, keys(&[("a", KEY_A)]), Some("a"));
+    options.archive = Some(Archive { folder: archive.path().into(), after: Duration::ZERO });
+    let (log, _) = Log::open(options.clone()).unwrap();
+    append(&log, 0..30);
+    settle(&log, folder.path(), true);
+    log.close().unwrap();
+    let stub = with_extension(folder.path(), "archived").remove(0);
+    let mut bytes = fs::read(&stub).unwrap();
+    (bytes[10], bytes[152]) = (3, 29);
+    let crc = crc32c::crc32c(&bytes[..508]);
+    bytes[508..512].copy_from_slice(&crc.to_le_bytes());
+    let gone = stub.with_extension("gone");
+    fs::write(&gone, bytes).unwrap();
+    let (log, _) = Log::open(options.clone()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while log.status().keeping.trouble.is_none() {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let trouble = log.status().keeping.trouble.unwrap();
+    assert!(trouble.contains("no entry that records this removal"), "{trouble}");
+    log.close().unwrap();
+    assert!(stub.exists() && with_extension(archive.path(), "sealed").len() > 2);
+    assert!(matches!(check(&options.source()), Err(VerifyError::Damaged { offset: 152, .. })));
+    fs::remove_file(gone).unwrap();
+    assert_eq!(check(&options.source()).unwrap().entries, 30);
+}
+
+/// A segment without entries, left for a new signing key, is sealed like any other.
+#[test]
+fn a_new_signing_key_and_an_empty_segment_are_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    drop(Log::open(options.clone()).unwrap());
+    let (other, _) = tlog::Signer::generate(common::origin()).unwrap();
+    let mut options = Options { signer: Arc::new(other), ..options };
+    sealing(&mut options, Keys::default(), None);
+    let (log, _) = Log::open(options.clone()).unwrap();
+    append(&log, 0..20);
+    settle(&log, folder.path(), false);
+    log.close().unwrap();
+    let key = options.signer.verifying_key();
+    let source = options.source();
+    let verified = verify(&source, Some(&key), &mut |_, _| Ok(()), &mut |_, _| {}).unwrap();
+    assert_eq!((verified.entries, verified.checkpoint_size), (20, 20));
+    assert_eq!(read(&source, 0), expected(0..20));
+    assert!(with_extension(folder.path(), "sealed")[0].ends_with("segment-0000000000.sealed"));
+}
+
+/// Readers and verifiers meet segments in every form, and while they change it.
+#[test]
+fn a_ledger_is_read_and_verified_while_it_is_sealed_and_archived() {
+    let (folder, archive) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut options = options(folder.path());
+    options.checkpoint_interval = Duration::from_millis(1);
+    sealing(&mut options, keys(&[("a", KEY_A)]), Some("a"));
+    options.archive = Some(Archive { folder: archive.path().into(), after: Duration::ZERO });
+    let (log, _) = Log::open(options.clone()).unwrap();
+    append(&log, 0..1);
+    let appended = std::sync::atomic::AtomicU64::new(1);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut passes = 0;
+            loop {
+                let least = appended.load(std::sync::atomic::Ordering::SeqCst);
+                let found = read(&options.source(), 0);
+                assert!(found.len() as u64 >= least, "{} of {least}", found.len());
+                assert_eq!(found, expected(0..found.len() as u64));
+                assert!(check(&options.source()).unwrap().entries >= least);
+                passes += 1;
+                if least == 120 {
+                    return passes;
+                }
+            }
+        });
+        for number in 1..120 {
+            append(&log, number..number + 1);
+            appended.store(number + 1, std::sync::atomic::Ordering::SeqCst);
+        }
+        assert!(reader.join().unwrap() > 1);
+    });
+    settle(&log, folder.path(), true);
+    let keeping = log.status().keeping;
+    assert_eq!((keeping.failed, keeping.trouble), (0, None));
+    log.close().unwrap();
+    assert_eq!(check(&options.source()).unwrap().entries, 120);
 }

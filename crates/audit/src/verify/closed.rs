@@ -248,11 +248,7 @@ impl Pass<'_> {
 
 /// What stayed in the ledger's folder has to be of the file in the archive.
 fn check_stub(stub: &Closed, archived: &Closed) -> Result<(), VerifyError> {
-    let same = SealedHeader { form: Form::Sealed, ..stub.header.clone() } == archived.header
-        && stub.segment == archived.segment
-        && stub.subtrees == archived.subtrees
-        && stub.note == archived.note;
-    match same && stub.header.form == Form::Archived {
+    match stub.is_stub_of(archived) && stub.header.form == Form::Archived {
         true => Ok(()),
         false => Err(damaged(archived, 0, "not the file that was archived")),
     }
