@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::folder::{self, Listing};
 use crate::history::NOTE_END;
 use crate::locate;
-use crate::segment::HeaderBlock;
-use crate::verify::{VerifyError, header_block};
+use crate::source::Source;
+use crate::verify::{VerifyError, readable_header};
 use tlog::note::{Checkpoint, NOTE_BYTES_MAX, Note};
 use tlog::sign::VerifyingKey;
 use tlog::tree::Frontier;
@@ -102,6 +102,21 @@ impl Follow {
             }
             self.trust(&next.note, size);
             self.count += 1;
+            self.last_size = size;
+            self.advance();
+        }
+    }
+
+    /// Passes by the checkpoints within entries that are not to be had: that the ledger signed them
+    /// is all that can be said.
+    pub(crate) fn pass_by(&mut self, end: u64) {
+        while let Some(next) = self.next.take_if(|next| next.checkpoint.size < end) {
+            let size = next.checkpoint.size;
+            if size < self.last_size {
+                let what = format!("checkpoint over {size} entries follows a larger one");
+                return self.fail(next.offset, what);
+            }
+            self.trust(&next.note, size);
             self.last_size = size;
             self.advance();
         }
@@ -252,14 +267,14 @@ fn locate_change(window: &[u8], keys: &[VerifyingKey]) -> Option<(usize, u8)> {
 
 /// Adds the different keys in the headers of the segments; says where one follows another.
 pub(crate) fn record_keys(
-    dir: &Path,
+    source: &Source,
     listing: &Listing,
     keys: &mut Vec<VerifyingKey>,
 ) -> Result<Vec<KeyChange>, VerifyError> {
     let mut changes = Vec::new();
     let mut before: Option<VerifyingKey> = None;
-    for &number in &listing.segments {
-        let HeaderBlock::Whole { header, .. } = header_block(dir, number)? else { continue };
+    for number in listing.numbers() {
+        let Some(header) = readable_header(source, number)? else { continue };
         if !keys.contains(&header.key) {
             keys.push(header.key.clone());
         }

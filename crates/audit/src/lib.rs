@@ -24,7 +24,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod archive;
 mod checkpoint;
+mod closed;
 mod disk;
 #[cfg(test)]
 mod faults;
@@ -33,6 +35,8 @@ mod folder;
 mod follow;
 mod frame;
 mod history;
+mod keep;
+mod keys;
 mod locate;
 mod log;
 mod prepare;
@@ -41,21 +45,29 @@ mod read;
 mod receipt;
 mod recover;
 mod scan;
+mod seal;
+mod sealed;
 mod segment;
+mod source;
+mod subtrees;
 mod tail;
 mod ticket;
 mod verify;
 mod writer;
 mod zeros;
 
+pub use archive::{Expired, RemoveError};
 pub use follow::KeyChange;
 pub use frame::ENTRY_BYTES_MAX;
+pub use keep::{Archive, EntryTerm, Keeping, Sealing};
+pub use keys::{Keys, KeysError};
 pub use log::{CloseError, Log, Options, Recovered, Status};
 pub use queue::{AppendError, Trouble};
-pub use read::{Entries, ReadError, entries};
+pub use read::{Absence, Entries, ReadError, Record, Records, entries, records};
 pub use receipt::{GROUP_ENTRIES_MAX, ReceiptError, verify_receipt};
 pub use recover::OpenError;
 pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+pub use source::Source;
 pub use tail::Tail;
 pub use ticket::{Durable, DurableFuture, LedgerError, Ticket};
-pub use verify::{Verified, VerifyError, verify_folder};
+pub use verify::{Removed, Unread, UnreadSegment, Verified, VerifyError, verify, verify_folder};

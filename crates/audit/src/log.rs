@@ -15,10 +15,12 @@ use crate::checkpoint::Checkpointer;
 use crate::disk::{self, Disk, RealDisk};
 use crate::folder;
 use crate::frame::{FRAME_HEADER_BYTES, SECTOR_BYTES};
+use crate::keep::{Archive, Keep, Keeper, Keeping, Sealing};
 use crate::prepare::Preparer;
 use crate::queue::{AppendError, BATCH_BYTES_MAX, Identity, Room, Shared, Start, Trouble};
 use crate::recover::{self, OpenError, Recovery};
 use crate::segment::{HEADER_BYTES, SEGMENT_BYTES_MIN, is_segment_length};
+use crate::source::Source;
 use crate::ticket::Ticket;
 use crate::writer::Writer;
 use tlog::Head;
@@ -51,10 +53,15 @@ pub struct Options {
     pub pending_entries_max: usize,
     /// Longest time from an entry to a checkpoint that covers it.
     pub checkpoint_interval: Duration,
+    /// How full segments are sealed; `None` leaves them as they are.
+    pub sealing: Option<Sealing>,
+    /// Where sealed segments go in time; `None` leaves them in the ledger's folder.
+    pub archive: Option<Archive>,
 }
 
 impl Options {
-    /// Segments of 64 MiB, 65,536 entries pending at most, a checkpoint every second.
+    /// Segments of 64 MiB, 65,536 entries pending at most, a checkpoint every second; nothing is
+    /// sealed or archived.
     pub fn new(directory: PathBuf, origin: Origin, signer: Arc<Signer>) -> Self {
         Self {
             directory,
@@ -65,6 +72,19 @@ impl Options {
             segment_bytes: SEGMENT_BYTES,
             pending_entries_max: PENDING_ENTRIES_MAX,
             checkpoint_interval: CHECKPOINT_INTERVAL,
+            sealing: None,
+            archive: None,
+        }
+    }
+}
+
+impl Options {
+    /// Where a ledger opened with these options is read from.
+    pub fn source(&self) -> Source {
+        Source {
+            folder: self.directory.clone(),
+            archives: self.archive.iter().map(|archive| archive.folder.clone()).collect(),
+            keys: self.sealing.as_ref().map(|sealing| sealing.keys.clone()).unwrap_or_default(),
         }
     }
 }
@@ -91,6 +111,8 @@ pub struct Status {
     pub root_hash: Hash,
     /// Why it refuses entries, if it does.
     pub trouble: Option<Trouble>,
+    /// How sealing and archiving stand.
+    pub keeping: Keeping,
 }
 
 /// Why a ledger did not close in good order. What was told durable is durable all the same.
@@ -111,7 +133,18 @@ pub enum CloseError {
 pub struct Log {
     shared: Arc<Shared>,
     origin: Origin,
+    keep: Arc<Keep>,
+    site: Site,
     running: Mutex<Option<Running>>,
+}
+
+/// What removals work on.
+pub(crate) struct Site {
+    pub(crate) source: Source,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Held for the length of a removal.
+    pub(crate) removing: Mutex<()>,
 }
 
 /// What ends with the ledger: the threads, then the lock on the folder.
@@ -119,6 +152,7 @@ struct Running {
     writer: JoinHandle<()>,
     preparer: JoinHandle<()>,
     checkpointer: JoinHandle<io::Result<()>>,
+    keeper: Option<JoinHandle<()>>,
     _lock: File,
 }
 
@@ -145,10 +179,16 @@ impl Log {
             discarded_bytes: recovery.discarded_bytes,
             root_hash: recovery.chain.frontier.root(),
         };
-        let (shared, running) = start(options.clone(), disk, recovery, lock)
+        let site = Site {
+            source: options.source(),
+            disk: Arc::clone(&disk),
+            clock: Arc::clone(&options.clock),
+            removing: Mutex::new(()),
+        };
+        let (origin, keep) = (options.origin.clone(), Arc::new(Keep::new(recovery.chain.segment)));
+        let (shared, running) = start(options, disk, recovery, Arc::clone(&keep), lock)
             .map_err(|source| OpenError::io("start", &folder, source))?;
-        let log = Self { shared, origin: options.origin, running: Mutex::new(Some(running)) };
-        Ok((log, recovered))
+        Ok((Self { shared, origin, keep, site, running: Mutex::new(Some(running)) }, recovered))
     }
 
     /// Takes an entry, of at most 65,535 bytes, and gives it an index. Cheap; from any thread.
@@ -171,13 +211,19 @@ impl Log {
     /// How the ledger stands.
     pub fn status(&self) -> Status {
         let (Head { size, root_hash }, trouble) = self.shared.head();
-        Status { origin: self.origin.clone(), size, root_hash, trouble }
+        let keeping = self.keep.keeping();
+        Status { origin: self.origin.clone(), size, root_hash, trouble, keeping }
+    }
+
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
     }
 
     /// Waits until all that was appended is durable, writes the last checkpoint, and lets go of
     /// the folder. Later appends are refused.
     pub fn close(&self) -> Result<(), CloseError> {
         self.shared.begin_close();
+        self.keep.end();
         let mut running = self.running.lock();
         let checkpoint = match running.take() {
             Some(running) => running.end(&self.shared),
@@ -206,6 +252,7 @@ impl Running {
         let _ = self.writer.join();
         shared.end_writer();
         let _ = self.preparer.join();
+        let _ = self.keeper.map(JoinHandle::join);
         let panicked = |_| Err(io::Error::other("checkpoint thread panicked"));
         self.checkpointer.join().unwrap_or_else(panicked)
     }
@@ -214,6 +261,11 @@ impl Running {
 fn check(options: &Options) -> Result<(), OpenError> {
     if !is_segment_length(options.segment_bytes) {
         return Err(OpenError::SegmentBytes(options.segment_bytes));
+    }
+    if let Some(Sealing { keys, seal_with: Some(id), .. }) = &options.sealing
+        && !keys.ids().any(|known| known == id)
+    {
+        return Err(OpenError::SealingKey(id.clone()));
     }
     let signers = [Some(&options.signer), options.previous.as_ref()];
     match signers.into_iter().flatten().find(|signer| *signer.origin() != options.origin) {
@@ -252,6 +304,7 @@ fn start(
     options: Options,
     disk: Arc<dyn Disk>,
     recovery: Recovery,
+    keep: Arc<Keep>,
     lock: File,
 ) -> io::Result<(Arc<Shared>, Running)> {
     let frontier = &recovery.chain.frontier;
@@ -266,6 +319,17 @@ fn start(
         pending_entries_max: options.pending_entries_max,
         batch_bytes_max: BATCH_BYTES_MAX.min(room),
     }));
+    let keeper = Keeper {
+        keep: Arc::clone(&keep),
+        shared: Arc::clone(&shared),
+        disk: Arc::clone(&disk),
+        clock: Arc::clone(&options.clock),
+        signer: Arc::clone(&options.signer),
+        source: options.source(),
+        folder: options.directory.clone(),
+        sealing: options.sealing,
+        archive: options.archive,
+    };
     let writer = Writer {
         shared: Arc::clone(&shared),
         disk: Arc::clone(&disk),
@@ -273,6 +337,7 @@ fn start(
         signer: Arc::clone(&options.signer),
         current: recovery.current,
         chain: recovery.chain,
+        keep,
     };
     let preparer = Preparer {
         shared: Arc::clone(&shared),
@@ -294,6 +359,7 @@ fn start(
         writer: spawn("ledger-writer", &shared, move || writer.run())?,
         preparer: spawn("ledger-preparer", &shared, move || preparer.run())?,
         checkpointer: spawn("ledger-checkpoint", &shared, move || checkpointer.run())?,
+        keeper: keeper.start()?,
         _lock: lock,
     };
     Ok((shared, running))

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::checkpoint;
+use crate::closed::ClosedError;
 use crate::disk::{Disk, Step};
 use crate::folder;
 use crate::frame::Chain;
@@ -99,6 +100,21 @@ pub enum OpenError {
          acknowledged entries were changed, put the segments back from a copy"
     )]
     RootMismatch(u64),
+    /// The checkpoint is older than the one that a segment was sealed under.
+    #[error(
+        "file `checkpoint` vouches for {size} entries only, `{}` was sealed under a later one: \
+         put the newest checkpoint back from a copy",
+        path.display()
+    )]
+    OldCheckpoint {
+        /// Size in the checkpoint.
+        size: u64,
+        /// The sealed segment.
+        path: PathBuf,
+    },
+    /// Segments are to be sealed with a key that was not given.
+    #[error("there is no key `{0}` to seal segments with, give it among the keys")]
+    SealingKey(String),
     /// There are entries and no checkpoint.
     #[error("file `checkpoint` is missing, put it back from a copy")]
     CheckpointMissing,
@@ -110,6 +126,20 @@ pub enum OpenError {
 impl OpenError {
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { action, path: path.to_owned(), source }
+    }
+}
+
+impl From<ClosedError> for OpenError {
+    fn from(error: ClosedError) -> Self {
+        match error {
+            ClosedError::Io { path, source } => Self::io("read", &path, source),
+            ClosedError::Damaged { path: file, offset, what } => {
+                Self::Damaged { file, offset, what }
+            }
+            ClosedError::Shut { path: file, shut } => {
+                Self::Damaged { file, offset: 0, what: shut.to_string() }
+            }
+        }
     }
 }
 
@@ -138,7 +168,7 @@ pub(crate) fn recover(options: &Options, disk: &dyn Disk) -> Result<Recovery, Op
     let tail = history::read_tail(folder, checkpoint.as_ref())?;
     let (note, vouched) = newest(released.clone().zip(checkpoint.clone()), &tail).unzip();
     let size = vouched.as_ref().map_or(u64::MAX, |vouched| vouched.size);
-    let (used, blank) = open_segments(folder, &listing.segments, &options.origin, size)?;
+    let (used, blank) = open_segments(folder, &listing, &options.origin, size)?;
     if let (Some(note), Some(vouched)) = (&note, &vouched) {
         check_checkpoint(note, vouched, options, &used)?;
     }
@@ -159,7 +189,7 @@ pub(crate) fn recover(options: &Options, disk: &dyn Disk) -> Result<Recovery, Op
         clear_torn_header(disk, &blank)?;
         prepared.push_back(blank.prepared);
     }
-    let next_segment = listing.segments.last().map_or(0, |last| last + 1);
+    let next_segment = listing.numbers().last().map_or(0, |last| last + 1);
     let discarded_bytes = end.as_ref().map_or(0, |end| end.torn_bytes);
     let mut recovery = match (used.into_iter().last(), end) {
         (Some(last), Some(end)) => {

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use crate::folder;
 use crate::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader};
-use crate::read::{Entries, ReadError, entries};
+use crate::read::{Absence, ReadError, Records, records};
 use crate::scan::header_block;
 use crate::segment::{HEADER_BYTES, HeaderBlock};
+use crate::source::Source;
 
 /// Most entries that are given at once.
 const GIVEN_MAX: usize = 4_096;
@@ -23,7 +24,7 @@ const SEARCHES_MAX: usize = 8;
 /// ```no_run
 /// # fn main() -> Result<(), audit::ReadError> {
 /// # let log: audit::Log = unimplemented!();
-/// let mut tail = audit::Tail::new(std::path::Path::new("ledger"), 1_000);
+/// let mut tail = audit::Tail::new(audit::Source::folder("ledger".into()), 1_000);
 /// loop {
 ///     for (index, entry) in tail.read(log.status().size)? {
 ///         println!("{index}: {} bytes", entry.len());
@@ -34,7 +35,7 @@ const SEARCHES_MAX: usize = 8;
 /// ```
 #[derive(Debug)]
 pub struct Tail {
-    folder: PathBuf,
+    source: Source,
     next: u64,
     place: Place,
 }
@@ -44,7 +45,7 @@ enum Place {
     /// Somewhere; it has to be found.
     Unknown,
     /// Behind: an entry that was read and not given, and what follows it.
-    Behind(Option<(u64, Vec<u8>)>, Box<Entries>),
+    Behind(Option<(u64, Vec<u8>)>, Box<Records>),
     Live(Live),
 }
 
@@ -59,8 +60,8 @@ struct Live {
 
 impl Tail {
     /// Begins with the entry of this index.
-    pub fn new(folder: &Path, from: u64) -> Self {
-        Self { folder: folder.to_owned(), next: from, place: Place::Unknown }
+    pub fn new(source: Source, from: u64) -> Self {
+        Self { source, next: from, place: Place::Unknown }
     }
 
     /// Index of the entry that comes next.
@@ -69,7 +70,8 @@ impl Tail {
     }
 
     /// The next entries of which the first `durable` of the ledger are: some thousands at most,
-    /// none if there are no more. After an error the same entries are tried again.
+    /// none if there are no more. Entries that were removed after their term are passed over. After
+    /// an error the same entries are tried again.
     ///
     /// # Errors
     ///
@@ -82,14 +84,14 @@ impl Tail {
                 searches += 1;
                 if searches > SEARCHES_MAX {
                     return Err(ReadError::Missing {
-                        folder: self.folder.clone(),
+                        folder: self.source.folder.clone(),
                         index: self.next,
                     });
                 }
             }
             // Taken away, so that after an error the place is found anew.
             self.place = match std::mem::replace(&mut self.place, Place::Unknown) {
-                Place::Unknown => Place::Behind(None, Box::new(entries(&self.folder, self.next)?)),
+                Place::Unknown => Place::Behind(None, Box::new(records(&self.source, self.next)?)),
                 Place::Behind(kept, rest) => self.catch_up(kept, rest, durable, &mut given)?,
                 Place::Live(live) => self.follow(live, durable, &mut given)?,
             };
@@ -100,16 +102,27 @@ impl Tail {
     fn catch_up(
         &mut self,
         kept: Option<(u64, Vec<u8>)>,
-        mut rest: Box<Entries>,
+        mut rest: Box<Records>,
         durable: u64,
         given: &mut Vec<(u64, Vec<u8>)>,
     ) -> Result<Place, ReadError> {
         let mut kept = kept.map(Ok);
         while given.len() < GIVEN_MAX {
-            let Some(item) = kept.take().or_else(|| rest.next()) else { return self.live() };
-            let (index, entry) = item?;
+            let next = || Some(rest.next()?.map(|record| (record.index, record.entry)));
+            let (index, entry) = match kept.take().or_else(next) {
+                None => return self.live(),
+                Some(Ok(entry)) => entry,
+                // Their term is over: they will never come.
+                Some(Err(ReadError::Absent {
+                    next_index, absence: Absence::Gone { .. }, ..
+                })) => {
+                    self.next = next_index;
+                    continue;
+                }
+                Some(Err(error)) => return Err(error),
+            };
             if index != self.next {
-                return Err(ReadError::Missing { folder: self.folder.clone(), index: self.next });
+                return Err(self.missing());
             }
             if index >= durable {
                 return Ok(Place::Behind(Some((index, entry)), rest));
@@ -120,12 +133,18 @@ impl Tail {
         Ok(Place::Behind(None, rest))
     }
 
+    fn missing(&self) -> ReadError {
+        ReadError::Missing { folder: self.source.folder.clone(), index: self.next }
+    }
+
     /// The segment in use that holds the next entry, or will.
     fn live(&self) -> Result<Place, ReadError> {
-        let unreadable = |source| ReadError::Unreadable { path: self.folder.clone(), source };
-        let segments = folder::list(&self.folder).map_err(unreadable)?.segments;
+        let unreadable =
+            |source| ReadError::Unreadable { path: self.source.folder.clone(), source };
+        let segments = folder::list(&self.source.folder).map_err(unreadable)?.segments;
         for number in segments.into_iter().rev() {
-            if let Some(live) = Live::open(&self.folder, number, |first| first <= self.next)? {
+            if let Some(live) = Live::open(&self.source.folder, number, |first| first <= self.next)?
+            {
                 return Ok(Place::Live(live));
             }
         }
@@ -141,7 +160,7 @@ impl Tail {
         while self.next < durable && given.len() < GIVEN_MAX {
             let Some(header) = live.header()? else {
                 let begins_here = |first| first == self.next;
-                return match Live::open(&self.folder, live.number + 1, begins_here)? {
+                return match Live::open(&self.source.folder, live.number + 1, begins_here)? {
                     Some(next) => Ok(Place::Live(next)),
                     // Durable, and not here: it went into a segment that is found anew.
                     None => Ok(Place::Unknown),

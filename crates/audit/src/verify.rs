@@ -8,12 +8,22 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+mod closed;
+mod damage;
+
+pub use closed::{Removed, Unread, UnreadSegment};
+
+use closed::Tally;
+use damage::{bad_checkpoint, broken_header, check_blank};
+
+use crate::closed::ClosedError;
 use crate::folder::{self, Listing};
 use crate::follow::{Follow, KeyChange, record_keys};
 use crate::frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameFault, stored_bytes};
 use crate::locate;
-use crate::scan::{self, later_frame, read_all};
-use crate::segment::{HEADER_BYTES, HeaderBlock, MAGIC, SegmentHeader, is_segment_length};
+use crate::scan::read_all;
+use crate::segment::{HEADER_BYTES, HeaderBlock, SegmentHeader, is_segment_length};
+use crate::source::{Place, Source};
 use crate::zeros;
 use tlog::note::Checkpoint;
 use tlog::sign::VerifyingKey;
@@ -47,6 +57,10 @@ pub struct Verified {
     pub bytes: u64,
     /// Whether another process was writing the ledger.
     pub live: bool,
+    /// Of the segments, those read from their sealed form.
+    pub sealed_segments: u64,
+    /// Segments whose entries were removed after their term, as the ledger itself records.
+    pub removed: Vec<Removed>,
     /// Files in the folder that do not belong to a ledger.
     pub unknown_files: Vec<PathBuf>,
 }
@@ -113,6 +127,9 @@ pub enum VerifyError {
         .0.size, .0.from, .0.to
     )]
     KeyChanged(Box<KeyChange>),
+    /// Some segments could not be read; what there is of them fits the rest.
+    #[error(transparent)]
+    Unread(Box<Unread>),
     /// The caller's check of an entry failed.
     #[error("entry {index} in `{}` at byte {offset}: {what}", file.display())]
     Entry {
@@ -152,13 +169,29 @@ pub fn verify_folder(
     on_entry: &mut OnEntry<'_>,
     progress: &mut Progress<'_>,
 ) -> Result<Verified, VerifyError> {
+    verify(&Source::from(dir), key, on_entry, progress)
+}
+
+/// As [`verify_folder`], for a ledger with sealed segments, and old ones in an archive.
+///
+/// Of a segment whose entries were removed after their term, the hashes that stayed are verified,
+/// and that the entry which records the removal is in the ledger. Of one that is away or cannot be
+/// opened the hashes are verified too, but that is no success: [`VerifyError::Unread`] says what
+/// was proved all the same.
+pub fn verify(
+    source: &Source,
+    key: Option<&VerifyingKey>,
+    on_entry: &mut OnEntry<'_>,
+    progress: &mut Progress<'_>,
+) -> Result<Verified, VerifyError> {
+    let dir = source.folder.as_path();
     let listing = folder::list(dir).map_err(unreadable(dir))?;
-    if listing.segments.is_empty() {
+    if listing.numbers().is_empty() {
         return Err(VerifyError::NoLedger(dir.to_owned()));
     }
     let live = is_live(dir);
     let mut keys: Vec<_> = key.cloned().into_iter().collect();
-    let changes = record_keys(dir, &listing, &mut keys)?;
+    let changes = record_keys(source, &listing, &mut keys)?;
     // Read before the segments: what it vouches for is in them.
     let note_path = dir.join(folder::CHECKPOINT);
     let note = fs::read(&note_path).map_err(|source| match source.kind() {
@@ -169,7 +202,8 @@ pub fn verify_folder(
     // Read after the newest checkpoint, which is in it.
     let history = Follow::open(dir, &keys, key, changes, live)?;
     let mut pass = Pass {
-        folder: dir,
+        source,
+        keys: &keys,
         live,
         vouched,
         vouched_root: None,
@@ -179,7 +213,8 @@ pub fn verify_folder(
         blank: None,
         end: None,
         bytes_done: 0,
-        bytes_total: total_bytes(dir, &listing)?,
+        bytes_total: total_bytes(source, &listing)?,
+        tally: Tally::default(),
         on_entry,
         progress,
     };
@@ -197,7 +232,8 @@ pub fn verify_folder(
     }
     pass.history.finish(checkpoint.size, found)?;
     key.map_or(Ok(()), |given| pass.history.check_key(given, &signed_by))?;
-    Ok(Verified {
+    let tally = pass.tally.end(found, checkpoint.size)?;
+    tally.outcome(Verified {
         entries: found,
         root_hash: pass.chain.frontier.root(),
         checkpoint_size: checkpoint.size,
@@ -208,6 +244,8 @@ pub fn verify_folder(
         segments: pass.segments,
         bytes: pass.bytes_done,
         live,
+        sealed_segments: 0,
+        removed: Vec::new(),
         unknown_files: listing.unknown,
     })
 }
@@ -222,36 +260,37 @@ fn is_live(dir: &Path) -> bool {
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
 }
 
-fn total_bytes(dir: &Path, listing: &Listing) -> Result<u64, VerifyError> {
-    let length = |number: &u64| {
-        let path = folder::segment_path(dir, *number);
-        fs::metadata(&path).map(|found| found.len()).map_err(unreadable(&path))
+fn total_bytes(source: &Source, listing: &Listing) -> Result<u64, VerifyError> {
+    let length = |number| match source.place(number)? {
+        Some(Place::Raw(path)) => match fs::metadata(&path) {
+            Ok(found) => Ok(found.len()),
+            // Sealed meanwhile: only progress is counted with this.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(source) => Err(VerifyError::Unreadable { path, source }),
+        },
+        Some(Place::Sealed { closed, .. } | Place::Away(closed) | Place::Gone(closed)) => {
+            Ok(closed.file_bytes)
+        }
+        None => Ok(0),
     };
-    listing.segments.iter().map(length).sum()
+    listing.numbers().into_iter().map(length).sum()
 }
 
-/// The header block of a segment, as it is now.
-pub(crate) fn header_block(dir: &Path, number: u64) -> Result<HeaderBlock, VerifyError> {
-    let path = folder::segment_path(dir, number);
-    scan::header_block(&path).map_err(unreadable(&path))
-}
-
-fn bad_checkpoint(file: PathBuf, note: &[u8], keys: &[VerifyingKey]) -> VerifyError {
-    let (offset, what) = match locate::in_checkpoint(note, keys) {
-        Some(flip) => (flip.at as u64, changed(note, flip)),
-        None => (0, "not a checkpoint that a key of this ledger signed".to_owned()),
-    };
-    VerifyError::Damaged { file, offset, what }
-}
-
-fn changed(bytes: &[u8], flip: locate::Flip) -> String {
-    let is = bytes.get(flip.at).copied().unwrap_or_default();
-    format!("byte is 0x{is:02x}, was 0x{:02x}", is ^ flip.change)
+/// The header of a segment in use; of one that is damaged more is said when it is its turn.
+pub(crate) fn readable_header(
+    source: &Source,
+    number: u64,
+) -> Result<Option<SegmentHeader>, VerifyError> {
+    match source.segment_header(number) {
+        Err(ClosedError::Damaged { .. }) => Ok(None),
+        found => Ok(found?),
+    }
 }
 
 /// One reading of all segments.
 struct Pass<'a> {
-    folder: &'a Path,
+    source: &'a Source,
+    keys: &'a [VerifyingKey],
     live: bool,
     /// What the checkpoint says, if its signature holds.
     vouched: Option<Checkpoint>,
@@ -267,6 +306,7 @@ struct Pass<'a> {
     end: Option<(PathBuf, usize)>,
     bytes_done: u64,
     bytes_total: u64,
+    tally: Tally,
     on_entry: &'a mut OnEntry<'a>,
     progress: &'a mut Progress<'a>,
 }
@@ -281,13 +321,16 @@ impl Pass<'_> {
     }
 
     fn segments(&mut self, listing: &Listing) -> Result<(), VerifyError> {
-        for (&number, expected) in listing.segments.iter().zip(0..) {
+        let numbers = listing.numbers();
+        for (&number, expected) in numbers.iter().zip(0..) {
             if number != expected {
-                return Err(VerifyError::Missing(folder::segment_path(self.folder, expected)));
+                let path = folder::segment_path(&self.source.folder, expected);
+                return Err(VerifyError::Missing(path));
             }
             // Asked before the segment is read: of a ledger that is being written, what is last
             // now may be full, and the next begun, a moment later.
-            let is_last = !self.in_use(listing, number + 1)?;
+            let next = numbers.binary_search(&(number + 1));
+            let is_last = next.is_err() || readable_header(self.source, number + 1)?.is_none();
             self.segment(number, is_last)?;
             if self.live && is_last {
                 break;
@@ -296,14 +339,23 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn in_use(&self, listing: &Listing, number: u64) -> Result<bool, VerifyError> {
-        let exists = listing.segments.binary_search(&number).is_ok();
-        Ok(exists && matches!(header_block(self.folder, number)?, HeaderBlock::Whole { .. }))
-    }
-
     fn segment(&mut self, number: u64, is_last: bool) -> Result<(), VerifyError> {
-        let path = folder::segment_path(self.folder, number);
-        let file = File::open(&path).map_err(unreadable(&path))?;
+        let path = match self.source.place(number)? {
+            Some(Place::Raw(path)) => path,
+            Some(closed) => return self.closed(number, closed),
+            None => {
+                let path = folder::segment_path(&self.source.folder, number);
+                return Err(VerifyError::Missing(path));
+            }
+        };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // Sealed meanwhile, which happens once to a segment.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.live => {
+                return self.segment(number, is_last);
+            }
+            Err(source) => return Err(VerifyError::Unreadable { path, source }),
+        };
         let length = file.metadata().map_err(unreadable(&path))?.len();
         if !is_segment_length(length) {
             let what = "length is not that of a segment".to_owned();
@@ -416,6 +468,7 @@ impl Pass<'_> {
         self.note_root();
         let mut at = (offset + FRAME_HEADER_BYTES) as u64;
         for (index, entry) in (frame.header.first_index..).zip(frame.entries()) {
+            self.tally.entry(index, entry)?;
             (self.on_entry)(index, entry).map_err(|what| VerifyError::Entry {
                 index,
                 file: path.to_owned(),
@@ -427,73 +480,4 @@ impl Pass<'_> {
         (self.progress)(self.bytes_done + at, self.bytes_total);
         Ok(())
     }
-
-    /// Tells a changed byte from other damage, and damage from a write that a crash cut.
-    fn no_frame(
-        &self,
-        path: &Path,
-        bytes: &mut [u8],
-        offset: usize,
-        fault: FrameFault,
-        is_last: bool,
-    ) -> VerifyError {
-        let damaged = |offset: usize, what: String| VerifyError::Damaged {
-            file: path.to_owned(),
-            offset: offset as u64,
-            what,
-        };
-        if let FrameFault::Content { offset, what } = fault {
-            return damaged(offset, what.to_owned());
-        }
-        if let Some(flip) = locate::in_frame(bytes, offset, &fault, &self.chain) {
-            let (frame, what) = (self.chain.frontier.size(), changed(bytes, flip));
-            return damaged(
-                flip.at,
-                format!("{what}, in the frame that begins with entry {frame}"),
-            );
-        }
-        let rest = bytes.get(offset..).unwrap_or_default();
-        let stray = zeros::first_nonzero(rest);
-        if let Some(at) = stray.filter(|at| at + 1 == zeros::nonzero_bytes(rest)) {
-            let is = rest.get(at).copied().unwrap_or_default();
-            return damaged(offset + at, format!("byte is 0x{is:02x}, was 0x00, in unused space"));
-        }
-        if let Some(later) = later_frame(bytes, offset, &fault, self.chain.place()) {
-            return damaged(offset, format!("no whole frame, one follows at byte {later}"));
-        }
-        let size = self.chain.frontier.size();
-        if let Some(vouched) = self.vouched.as_ref().filter(|vouched| vouched.size > size) {
-            let last = vouched.size - 1;
-            return damaged(offset, format!("no whole frame; entries {size} to {last} are gone"));
-        }
-        if !is_last {
-            return damaged(offset, "no whole frame, later segments follow".to_owned());
-        }
-        VerifyError::Torn { file: path.to_owned(), offset: offset as u64 }
-    }
-}
-
-/// A segment that is not in use yet has nothing in it.
-fn check_blank(path: &Path, bytes: &[u8]) -> Result<(), VerifyError> {
-    match zeros::first_nonzero(bytes) {
-        None => Ok(()),
-        Some(at) => {
-            let what = "not zero, in a segment whose header is blank".to_owned();
-            Err(VerifyError::Damaged { file: path.to_owned(), offset: at as u64, what })
-        }
-    }
-}
-
-fn broken_header(path: PathBuf, bytes: &mut [u8], computed: u32, stored: u32) -> VerifyError {
-    if let Some((flip, _)) = locate::in_segment_header(bytes, computed, stored) {
-        let what = format!("{}, in the segment's header", changed(bytes, flip));
-        return VerifyError::Damaged { file: path, offset: flip.at as u64, what };
-    }
-    let no_frames = zeros::is_zero(bytes.get(HEADER_BYTES..).unwrap_or_default());
-    if no_frames && bytes.starts_with(&MAGIC) {
-        return VerifyError::Torn { file: path, offset: 0 };
-    }
-    let at = zeros::first_nonzero(bytes).unwrap_or(0);
-    let what = "segment's header does not match its checksum".to_owned();
-    VerifyError::Damaged { file: path, offset: at as u64, what }
 }

@@ -9,6 +9,7 @@ use model::Clock;
 use crate::disk::{Disk, Step};
 use crate::folder;
 use crate::frame::{Chain, FrameHeader};
+use crate::keep::Keep;
 use crate::queue::{Identity, Pending, Prepared, Shared, Trouble};
 use crate::receipt::Commit;
 use crate::segment::{HEADER_BYTES, SegmentHeader};
@@ -32,6 +33,7 @@ pub(crate) struct Writer {
     pub(crate) signer: Arc<Signer>,
     pub(crate) current: Current,
     pub(crate) chain: Chain,
+    pub(crate) keep: Arc<Keep>,
 }
 
 impl Writer {
@@ -98,6 +100,7 @@ impl Writer {
             begin_segment(&*self.disk, prepared, &mut self.chain, &self.signer, &*self.clock)
                 .map_err(|error| failed(number, "begin", &error))?;
         self.shared.rotated(identity);
+        self.keep.moved_on(number);
         Ok(())
     }
 }

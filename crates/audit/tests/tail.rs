@@ -21,7 +21,7 @@ fn every_entry_comes_once_and_in_order_while_the_ledger_is_written() {
         for from in [0, 123] {
             let (log, folder) = (&log, folder.path());
             scope.spawn(move || {
-                let mut tail = Tail::new(folder, from);
+                let mut tail = Tail::new(folder.into(), from);
                 while tail.next() < ENTRIES {
                     let mut next = tail.next();
                     for (index, bytes) in tail.read(log.status().size).unwrap() {
@@ -33,7 +33,7 @@ fn every_entry_comes_once_and_in_order_while_the_ledger_is_written() {
             });
         }
     });
-    let mut tail = Tail::new(folder.path(), 0);
+    let mut tail = Tail::new(folder.path().into(), 0);
     assert_eq!(tail.read(ENTRIES).unwrap().len() as u64, ENTRIES);
     assert_eq!(tail.read(ENTRIES).unwrap(), []);
     log.close().unwrap();
@@ -45,7 +45,7 @@ fn no_entry_comes_before_it_is_said_to_be_durable() {
     let (log, _) = Log::open(options(folder.path())).unwrap();
     let tickets: Vec<_> = (0..40).map(|n| log.append(&entry(n)).unwrap()).collect();
     tickets.iter().for_each(|ticket| drop(ticket.wait().unwrap()));
-    let mut tail = Tail::new(folder.path(), 0);
+    let mut tail = Tail::new(folder.path().into(), 0);
     for durable in [0, 7, 7, 20, 40] {
         tail.read(durable).unwrap();
         assert_eq!(tail.next(), durable);
@@ -58,7 +58,7 @@ fn what_is_durable_and_not_there_is_an_error_until_it_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let (log, _) = Log::open(options(folder.path())).unwrap();
     append(&log, 0..5);
-    let mut tail = Tail::new(folder.path(), 0);
+    let mut tail = Tail::new(folder.path().into(), 0);
     assert_eq!(tail.read(5).unwrap().len(), 5);
     match tail.read(6) {
         Err(ReadError::Missing { index: 5, .. }) => {}

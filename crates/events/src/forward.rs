@@ -28,8 +28,8 @@ const KEPT_EVERY: Duration = Duration::from_secs(1);
 pub struct Options {
     /// Where events come from.
     pub source: Source,
-    /// The ledger's folder.
-    pub ledger: PathBuf,
+    /// What the ledger is read from.
+    pub ledger: audit::Source,
     /// Where it is kept how far each receiver has got; made if absent.
     pub directory: PathBuf,
     /// Who gets events. Each has a name of its own.
@@ -122,7 +122,7 @@ impl Events {
             progress.push(shown.clone());
             let forward = Forward {
                 source: source.clone(),
-                tail: Tail::new(&ledger, next),
+                tail: Tail::new(ledger.clone(), next),
                 ledger: ledger.clone(),
                 durable: durable.clone(),
                 cursor,
@@ -178,7 +178,7 @@ enum Outlet {
 /// One receiver's thread.
 struct Forward {
     source: Source,
-    ledger: PathBuf,
+    ledger: audit::Source,
     durable: Arc<dyn Fn() -> u64 + Send + Sync>,
     tail: Tail,
     cursor: Cursor,
@@ -216,7 +216,7 @@ impl Forward {
         {
             line.connect()?;
             // What may have been lost with the connection before is told again.
-            self.tail = Tail::new(&self.ledger, self.cursor.next());
+            self.tail = Tail::new(self.ledger.clone(), self.cursor.next());
         }
         let durable = (self.durable)();
         while self.tail.next() < durable && self.room() > 0 {
@@ -228,7 +228,7 @@ impl Forward {
                 }
                 if events.len() == self.room() {
                     // This one and what follows it come later.
-                    self.tail = Tail::new(&self.ledger, *index);
+                    self.tail = Tail::new(self.ledger.clone(), *index);
                     break;
                 }
                 let entry = wire::evidence::decode_entry(bytes);
@@ -261,7 +261,7 @@ impl Forward {
         };
         if told.is_err() {
             // The same events come again.
-            self.tail = Tail::new(&self.ledger, self.cursor.next());
+            self.tail = Tail::new(self.ledger.clone(), self.cursor.next());
         }
         told?;
         let mut progress = self.progress.lock();

@@ -67,7 +67,7 @@ fn start(log: &Arc<Log>, folder: &Path, receiver: Receiver) -> Events {
     let source = Source { origin: ORIGIN.to_owned(), version: "1.2.3".to_owned() };
     Events::start(Options {
         source,
-        ledger: folder.join("ledger"),
+        ledger: audit::Source::folder(folder.join("ledger")),
         directory: folder.join("events"),
         receivers: vec![("soc".to_owned(), receiver)],
         durable: Arc::new(move || log.status().size),

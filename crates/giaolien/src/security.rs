@@ -28,7 +28,7 @@ pub(crate) fn start(settings: &control::Events, ledger: &Ledger, log: Arc<Log>) 
             origin: ledger.origin.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
-        ledger: ledger.directory.clone(),
+        ledger: audit::Source::folder(ledger.directory.clone()),
         directory: settings.directory.clone(),
         receivers,
         durable: Arc::new(move || log.status().size),
