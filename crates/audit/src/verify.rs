@@ -189,8 +189,7 @@ pub fn verify(
     if listing.numbers().is_empty() {
         return Err(VerifyError::NoLedger(dir.to_owned()));
     }
-    let live = is_live(dir);
-    let mut keys: Vec<_> = key.cloned().into_iter().collect();
+    let (live, mut keys) = (is_live(dir), Vec::from_iter(key.cloned()));
     let changes = record_keys(source, &listing, &mut keys)?;
     // Read before the segments: what it vouches for is in them.
     let note_path = dir.join(folder::CHECKPOINT);
