@@ -8,6 +8,7 @@ mod certificate;
 mod code;
 mod entry;
 mod id;
+mod person;
 mod reason;
 mod receipt;
 mod refusal;
@@ -16,10 +17,17 @@ mod time;
 pub use call::{Effect, MethodPath, Terms};
 pub use certificate::{Certificate, IssuerSerial};
 pub use code::Code;
-pub use entry::{Admitted, Entry, Finished, Opened, Refused, Traffic};
+pub use entry::{
+    Action, AdminAction, Admitted, Entry, FIELDS_BYTES_MAX, Finished, LedgerRead, Opened, Operator,
+    Reading, Refused, Traffic,
+};
 pub use id::{
-    AgreementId, CertificateDigest, ClassId, ExchangeId, IdError, MemberId, NodeId, PurposeCode,
-    RevisionId, SystemId, ZoneId,
+    AgreementId, CertificateDigest, ClassId, ExchangeId, IdError, MemberId, NodeId, Period,
+    PurposeCode, RevisionId, SystemId, ZoneId,
+};
+pub use person::{
+    PersonNumber, PersonNumberError, Pseudonym, PseudonymKey, PseudonymKeyError, Pseudonyms,
+    Subject,
 };
 pub use reason::{Fault, Language, Reason};
 pub use receipt::Receipt;

@@ -4,6 +4,7 @@
 pub mod certificate;
 pub mod evidence;
 pub mod health;
+mod operators;
 pub mod status;
 
 /// Generated from `proto/giaolien`.

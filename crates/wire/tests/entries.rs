@@ -9,8 +9,9 @@ use std::fs;
 use std::path::Path;
 
 use model::{
-    Admitted, CertificateDigest, Code, Effect, Entry, ExchangeId, Finished, Opened, Reason,
-    Refused, RevisionId, Timestamp, Traffic,
+    Action, AdminAction, Admitted, CertificateDigest, Code, Effect, Entry, ExchangeId, Finished,
+    LedgerRead, Opened, Operator, Pseudonym, Reading, Reason, Refused, RevisionId, Subject,
+    Timestamp, Traffic,
 };
 use wire::evidence::{decode_entry, encode_entry};
 
@@ -33,6 +34,8 @@ fn admitted() -> Admitted {
         revision: RevisionId(1_795_000_000),
         source: "192.0.2.7".parse().unwrap(),
         shadow_node: None,
+        subject: None,
+        fields: Vec::new(),
     }
 }
 
@@ -72,12 +75,30 @@ fn finished() -> Finished {
 fn entries() -> Vec<(&'static str, Entry)> {
     let opened = Opened { time: TIME, version: "0.1.0".into(), discarded_bytes: 512 };
     let shadow_node = Some("population-new".parse().unwrap());
+    let subject = Some(Subject { pseudonym: Pseudonym([9; 16]), period: "2026".parse().unwrap() });
+    let fields = ["citizen.full_name", "citizen.birth_date"].map(Box::from).to_vec();
+    let operator =
+        Operator { certificate: CertificateDigest([2; 32]), name: Some("operator".into()) };
+    let read = LedgerRead {
+        time: TIME,
+        operator: operator.clone(),
+        reading: Reading::Subject,
+        criteria: "subject=2026:09090909090909090909090909090909".into(),
+        why: "request of the person, 17/2026".into(),
+        results: 3,
+    };
+    let revision = RevisionId(1_795_000_000);
+    let action = AdminAction { time: TIME, operator, action: Action::Apply, revision };
     vec![
         ("opened", Entry::Opened(opened)),
         ("admitted", Entry::Admitted(admitted())),
         ("admitted with a shadow", Entry::Admitted(Admitted { shadow_node, ..admitted() })),
         ("refused", Entry::Refused(refused())),
         ("finished", Entry::Finished(finished())),
+        ("admitted with a subject", Entry::Admitted(Admitted { subject, ..admitted() })),
+        ("admitted with fields", Entry::Admitted(Admitted { fields, ..admitted() })),
+        ("ledger read", Entry::LedgerRead(read)),
+        ("admin action", Entry::AdminAction(action)),
     ]
 }
 
