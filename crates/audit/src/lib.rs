@@ -33,6 +33,7 @@ mod folder;
 mod frame;
 mod locate;
 mod log;
+mod lookup;
 mod prepare;
 mod queue;
 mod read;
@@ -47,6 +48,7 @@ mod zeros;
 
 pub use frame::ENTRY_BYTES_MAX;
 pub use log::{CloseError, Log, Options, Recovered, Status};
+pub use lookup::{Held, Reader};
 pub use queue::{AppendError, Trouble};
 pub use read::{Entries, ReadError, entries};
 pub use receipt::{GROUP_ENTRIES_MAX, ReceiptError, verify_receipt};
