@@ -6,6 +6,7 @@
 mod call;
 mod certificate;
 mod code;
+mod criteria;
 mod entry;
 mod id;
 mod person;
@@ -17,6 +18,7 @@ mod time;
 pub use call::{Effect, MethodPath, Terms};
 pub use certificate::{Certificate, IssuerSerial};
 pub use code::Code;
+pub use criteria::{Criteria, Decided};
 pub use entry::{
     Action, AdminAction, Admitted, Entry, FIELDS_BYTES_MAX, Finished, LedgerRead, Opened, Operator,
     Reading, Refused, Traffic,

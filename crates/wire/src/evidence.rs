@@ -294,18 +294,18 @@ pub(crate) fn fixed<const N: usize>(
     bytes.try_into().map_err(|_| wrong(field, format!("has {found} bytes instead of {N}")))
 }
 
-fn exchange(bytes: &[u8]) -> Result<ExchangeId, EvidenceError> {
+pub(crate) fn exchange(bytes: &[u8]) -> Result<ExchangeId, EvidenceError> {
     fixed("exchange_id", bytes).map(ExchangeId::from_bytes)
 }
 
-fn id<T: std::str::FromStr<Err = IdError>>(
+pub(crate) fn id<T: std::str::FromStr<Err = IdError>>(
     field: &'static str,
     text: &str,
 ) -> Result<T, EvidenceError> {
     text.parse().map_err(|error| wrong(field, error))
 }
 
-fn optional<T: std::str::FromStr<Err = IdError>>(
+pub(crate) fn optional<T: std::str::FromStr<Err = IdError>>(
     field: &'static str,
     text: &str,
 ) -> Result<Option<T>, EvidenceError> {
@@ -315,7 +315,7 @@ fn optional<T: std::str::FromStr<Err = IdError>>(
     }
 }
 
-fn reason(number: u32) -> Result<Reason, EvidenceError> {
+pub(crate) fn reason(number: u32) -> Result<Reason, EvidenceError> {
     Reason::from_number(number).ok_or_else(|| wrong("reason", format!("has no meaning: {number}")))
 }
 

@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 6] = [
     &["model", "prefetch"],
     &["cedar", "tlog"],
     &["audit", "policy", "wire"],
-    &["control", "dataplane", "load", "nodes"],
+    &["control", "dataplane", "load", "nodes", "search"],
     &[],
     &["giaolien"],
 ];
