@@ -171,16 +171,17 @@ impl Shared {
         loop {
             let (stop, rebuild) = {
                 let mut state = self.state.lock();
-                (state.indexed, state.trouble) = (Some(index.size()), false);
+                let rebuild = std::mem::take(&mut state.rebuild);
+                (state.indexed, state.trouble) = ((!rebuild).then(|| index.size()), false);
                 self.advanced.notify_all();
-                (state.stop, std::mem::take(&mut state.rebuild))
+                (state.stop, rebuild)
             };
             if stop {
                 return index.close();
             }
             if rebuild {
                 index.rebuild()?;
-                self.state.lock().indexed = Some(0);
+                continue;
             }
             if index.advance((self.durable)())? {
                 continue;

@@ -181,7 +181,10 @@ fn the_follower_stays_behind_the_durable_end_and_mends_its_index() {
     drop(database);
     let told = Arc::clone(&durable);
     let follower = Follower::start(&to, &ledger, move || told.load(Ordering::SeqCst)).unwrap();
-    assert!(matches!(found(&follower), Err(SearchError::Damaged(_))));
+    match found(&follower) {
+        Err(SearchError::Damaged(_)) => {}
+        other => panic!("{other:?}"),
+    }
     assert_eq!(found(&follower).unwrap(), 100);
     log.close().unwrap();
 }

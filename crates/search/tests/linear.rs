@@ -182,12 +182,12 @@ fn criteria() -> impl Strategy<Value = Criteria> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
     fn the_index_finds_what_reading_everything_finds(
         calls in calls(),
-        asked in prop::collection::vec((criteria(), 1..200_usize), 60),
+        asked in prop::collection::vec((criteria(), 50..400_usize), 40),
         cut in 0..4000_u64,
     ) {
         let folder = tempfile::tempdir().unwrap();
