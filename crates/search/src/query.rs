@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use model::{Criteria, ExchangeId, Pseudonym};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, params, params_from_iter};
 
 use crate::SearchError;
 use crate::blocks::{block, common, indices, union};
@@ -16,9 +16,12 @@ pub const LIMIT_MAX: usize = 1000;
 /// Most blocks of one page, so that no query takes long: some two million exchanges.
 const BLOCKS_MAX: usize = 4096;
 
-const ROWS: &str = "SELECT entry, member, system, node, method, agreement, purpose, decided, \
-                    reason, time, id, dossier, subject, finished FROM exchange \
-                    WHERE entry >= ?1 AND entry < ?2 ORDER BY entry DESC";
+/// Rows of a range; what is asked for narrows them further.
+const ROWS: &str =
+    "SELECT entry, finished, id, subject FROM exchange WHERE entry >= ? AND entry < ?";
+/// Columns of words, in the order of [`KINDS`].
+const COLUMNS: [&str; 8] =
+    ["member", "system", "node", "method", "agreement", "purpose", "decided", "reason"];
 const POSTINGS: &str =
     "SELECT block FROM posting WHERE key = ?1 AND block <= ?2 ORDER BY block DESC";
 const BLOCKS: &str = "SELECT number FROM block WHERE latest >= ?1 AND earliest < ?2 \
@@ -51,6 +54,10 @@ struct Wanted {
     subjects: Vec<Pseudonym>,
     exchange: Option<ExchangeId>,
     times: Range<i64>,
+    /// Selects rows by words, dossier and time, which the database compares fastest.
+    select: String,
+    /// What `select` compares with, after the two ends of the range.
+    compared: Vec<i64>,
 }
 
 /// The exchanges that fit, among those that begin before `before`; at most `limit`.
@@ -96,12 +103,16 @@ impl Wanted {
         }
         let from = criteria.from.map_or(0, |time| integer(time.as_micros()));
         let until = criteria.until.map_or(i64::MAX, |time| integer(time.as_micros()));
+        let dossier = criteria.dossier.as_deref().map(dossier_key);
+        let (select, compared) = select(&numbers, dossier, &(from..until));
         Ok(Some(Self {
             numbers,
-            dossier: criteria.dossier.as_deref().map(dossier_key),
+            dossier,
             subjects: criteria.subjects.iter().map(|subject| subject.pseudonym).collect(),
             exchange: criteria.exchange,
             times: from..until,
+            select,
+            compared,
         }))
     }
 
@@ -150,14 +161,15 @@ impl Wanted {
         limit: usize,
         spots: &mut Vec<Spot>,
     ) -> Result<bool, SearchError> {
-        let mut rows = connection.prepare_cached(ROWS)?;
-        let mut rows = rows.query(params![integer(range.start), integer(range.end)])?;
+        let mut rows = connection.prepare_cached(&self.select)?;
+        let ends = [integer(range.start), integer(range.end)];
+        let mut rows = rows.query(params_from_iter(ends.iter().chain(&self.compared)))?;
         while let Some(row) = rows.next()? {
             if !self.fits(row)? {
                 continue;
             }
             let index = |number: i64| u64::try_from(number).unwrap_or_default();
-            let finished: Option<i64> = row.get(13)?;
+            let finished: Option<i64> = row.get(1)?;
             spots.push(Spot { first: index(row.get(0)?), finished: finished.map(index) });
             if spots.len() >= limit {
                 return Ok(true);
@@ -167,27 +179,39 @@ impl Wanted {
     }
 
     fn fits(&self, row: &Row<'_>) -> Result<bool, SearchError> {
-        for (number, column) in self.numbers.iter().zip(1..) {
-            if number.is_some() && row.get::<_, Option<i64>>(column)? != *number {
-                return Ok(false);
-            }
-        }
-        let time: i64 = row.get(9)?;
-        if !self.times.contains(&time) {
-            return Ok(false);
-        }
         if let Some(exchange) = &self.exchange
-            && row.get::<_, [u8; 16]>(10)? != *exchange.as_bytes()
+            && row.get::<_, [u8; 16]>(2)? != *exchange.as_bytes()
         {
-            return Ok(false);
-        }
-        if self.dossier.is_some() && row.get::<_, Option<i64>>(11)? != self.dossier {
             return Ok(false);
         }
         if self.subjects.is_empty() {
             return Ok(true);
         }
-        let subject: Option<[u8; 16]> = row.get(12)?;
+        let subject: Option<[u8; 16]> = row.get(3)?;
         Ok(subject.is_some_and(|bytes| self.subjects.contains(&Pseudonym(bytes))))
     }
+}
+
+/// The statement that selects rows, and what it compares with.
+fn select(numbers: &Numbers, dossier: Option<i64>, times: &Range<i64>) -> (String, Vec<i64>) {
+    let (mut select, mut compared) = (ROWS.to_owned(), Vec::new());
+    let mut add = |condition: &str, value: i64| {
+        select.push_str(" AND ");
+        select.push_str(condition);
+        compared.push(value);
+    };
+    for (number, column) in numbers.iter().zip(COLUMNS) {
+        if let Some(number) = number {
+            add(&format!("{column} = ?"), *number);
+        }
+    }
+    if let Some(dossier) = dossier {
+        add("dossier = ?", dossier);
+    }
+    if *times != (0..i64::MAX) {
+        add("time >= ?", times.start);
+        add("time < ?", times.end);
+    }
+    select.push_str(" ORDER BY entry DESC");
+    (select, compared)
 }

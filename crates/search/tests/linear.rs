@@ -182,7 +182,7 @@ fn criteria() -> impl Strategy<Value = Criteria> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(4))]
 
     #[test]
     fn the_index_finds_what_reading_everything_finds(
