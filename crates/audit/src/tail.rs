@@ -215,7 +215,8 @@ impl Live {
     fn header(&self) -> Result<Option<FrameHeader>, ReadError> {
         let mut bytes = [0; FRAME_HEADER_BYTES];
         match self.file.read_exact_at(&mut bytes, self.offset) {
-            Ok(()) => Ok(FrameHeader::read(&bytes)),
+            // Zero at the end of what was written, torn where a write is under way.
+            Ok(()) => Ok(FrameHeader::read(&bytes, 0).ok().map(|(header, _)| header)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(source) => Err(ReadError::Unreadable { path: self.path.clone(), source }),
         }

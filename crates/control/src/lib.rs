@@ -33,6 +33,7 @@ mod material;
 mod outcome;
 mod policies;
 mod problem;
+mod pseudonyms;
 mod receive;
 mod registry;
 mod revisions;

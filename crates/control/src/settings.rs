@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::CertificateDigest;
+use model::{CertificateDigest, Pseudonyms};
 
 use crate::events::Events;
 use crate::material::{Identity, RevocationList};
@@ -151,6 +151,11 @@ pub struct Ledger {
     pub pending_entries_max: Option<usize>,
     /// Time between two checkpoints.
     pub checkpoint_interval: Option<Duration>,
+    /// The folder of the index that searches need, if there is to be one. Apart from the ledger's.
+    pub index: Option<PathBuf>,
+    /// The keys under which persons stand in the ledger. They come from files that are never inside
+    /// the ledger's folder.
+    pub pseudonyms: Pseudonyms,
 }
 
 /// Bounds on what the gateway takes on.

@@ -11,7 +11,9 @@
 //!
 //! Calls that were admitted are evidence, not events.
 
-use model::{Entry, Opened, Reason, Refused, Timestamp};
+use model::{
+    Action, AdminAction, Entry, LedgerRead, Opened, Operator, Reading, Reason, Refused, Timestamp,
+};
 use serde_json::{Map, Value, json};
 
 /// The version of the schema.
@@ -19,6 +21,7 @@ const SCHEMA_VERSION: &str = "1.7.0";
 const AUTHENTICATION: u32 = 3002;
 const LIFECYCLE: u32 = 6002;
 const API_ACTIVITY: u32 = 6003;
+const DATASTORE_ACTIVITY: u32 = 6005;
 const STATUS_SUCCESS: u32 = 1;
 const STATUS_FAILURE: u32 = 2;
 
@@ -62,6 +65,8 @@ pub fn event(source: &Source, index: u64, entry: &Entry) -> Option<Event> {
     match entry {
         Entry::Refused(refused) => Some(refusal(source, index, refused)),
         Entry::Opened(opened) => Some(start(source, index, opened)),
+        Entry::LedgerRead(read) => Some(reading(source, index, read)),
+        Entry::AdminAction(action) => Some(administration(source, index, action)),
         Entry::Admitted(_) | Entry::Finished(_) => None,
     }
 }
@@ -172,6 +177,65 @@ fn start(source: &Source, index: u64, opened: &Opened) -> Event {
         }),
     );
     Event { kind: "start", severity, time: opened.time, body: Value::Object(body) }
+}
+
+/// Somebody read the ledger.
+fn reading(source: &Source, index: u64, read: &LedgerRead) -> Event {
+    const QUERY: u32 = 4;
+    let severity = match read.reading {
+        Reading::Search => Severity::Informational,
+        // A person's history.
+        Reading::Subject => Severity::Low,
+    };
+    let mut body = base(source, index, (DATASTORE_ACTIVITY, QUERY), (severity, read.time));
+    extend(
+        &mut body,
+        json!({
+            "status_id": STATUS_SUCCESS,
+            "actor": { "user": user(&read.operator) },
+            // The entry does not say where the operator was.
+            "src_endpoint": { "name": "admin API" },
+            "database": { "name": source.origin, "type_id": 99, "type": "ledger" },
+            "query_info": { "query_string": read.criteria, "uid": index.to_string() },
+            "message": read.why,
+            "unmapped": {
+                "certificate_sha256": read.operator.certificate.to_string(),
+                "results": read.results,
+            },
+        }),
+    );
+    Event { kind: "ledger_read", severity, time: read.time, body: Value::Object(body) }
+}
+
+/// An operator changed something.
+fn administration(source: &Source, index: u64, action: &AdminAction) -> Event {
+    const UPDATE: u32 = 3;
+    let operation = match action.action {
+        Action::Apply => "apply",
+    };
+    let severity = Severity::Low;
+    let mut body = base(source, index, (API_ACTIVITY, UPDATE), (severity, action.time));
+    extend(
+        &mut body,
+        json!({
+            "status_id": STATUS_SUCCESS,
+            "actor": { "user": user(&action.operator) },
+            "api": { "operation": operation },
+            "src_endpoint": { "name": "admin API" },
+            "message": "an operator put a configuration in force",
+            "unmapped": {
+                "certificate_sha256": action.operator.certificate.to_string(),
+                "revision": action.revision.0,
+            },
+        }),
+    );
+    Event { kind: "admin_action", severity, time: action.time, body: Value::Object(body) }
+}
+
+/// Operators are known by their certificates.
+fn user(operator: &Operator) -> Value {
+    let certificate = operator.certificate.to_string();
+    json!({ "uid": certificate, "name": operator.name.as_deref().unwrap_or("unknown") })
 }
 
 /// Adds what is known: absent values are left out at every depth.

@@ -3,6 +3,7 @@
 mod assemble;
 mod commands;
 mod progress;
+mod reading;
 mod reload;
 mod security;
 mod telemetry;

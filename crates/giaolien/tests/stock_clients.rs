@@ -12,7 +12,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use model::{Entry, Finished, Reason, Receipt};
+use model::{
+    Action, AdminAction, CertificateDigest, Entry, Finished, LedgerRead, Operator, Reading, Reason,
+    Receipt, RevisionId, Timestamp,
+};
 use support::node::MirrorNode;
 use support::python::Python;
 use support::{Gateway, Ledger, World, giaolien, node_yaml, text, until};
@@ -155,14 +158,24 @@ impl Scripts {
 
     /// Every refusal and start is an event, as a schema that others wrote has it.
     async fn check_events(&self, events: &Path, ledger: &Ledger) {
+        let counts = self.read_events(events).await;
+        assert_eq!(counts["6003"], ledger.count(|entry| matches!(entry, Entry::Refused(_))));
+        assert_eq!(counts["6002"], ledger.count(|entry| matches!(entry, Entry::Opened(_))));
+        // What operators do, who do not call in these tests.
+        let others = self.out.path().join("others.jsonl");
+        fs::write(&others, operators_events()).unwrap();
+        let counts = self.read_events(&others).await;
+        assert_eq!((counts["6003"], counts["6005"]), (1, 1));
+    }
+
+    /// How many events of each class a file has.
+    async fn read_events(&self, file: &Path) -> HashMap<String, usize> {
         let mut command = self.python.script("ocsf_events.py", self.stubs.path());
-        command.arg(events);
+        command.arg(file);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{stderr}");
-        let counts: HashMap<String, usize> = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(counts["6003"], ledger.count(|entry| matches!(entry, Entry::Refused(_))));
-        assert_eq!(counts["6002"], ledger.count(|entry| matches!(entry, Entry::Opened(_))));
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// The receipts that the scripts left, by case, verified one by one with the command.
@@ -181,4 +194,26 @@ impl Scripts {
         }
         receipts
     }
+}
+
+/// The events of an operator who reads the ledger and puts a configuration in force.
+fn operators_events() -> String {
+    let operator =
+        Operator { certificate: CertificateDigest([7; 32]), name: Some("Vận hành".into()) };
+    let time = Timestamp::from_secs(1_795_000_000);
+    let read = Entry::LedgerRead(LedgerRead {
+        time,
+        operator: operator.clone(),
+        reading: Reading::Subject,
+        criteria: "subject 2026:0011".into(),
+        why: "khiếu nại 12/2026".into(),
+        results: 3,
+    });
+    let (action, revision) = (Action::Apply, RevisionId(1_795_000_000));
+    let applied = Entry::AdminAction(AdminAction { time, operator, action, revision });
+    let source = events::Source { origin: "ledger.test".to_owned(), version: "1".to_owned() };
+    let lines = (0..)
+        .zip([read, applied])
+        .map(|(index, entry)| format!("{}\n", events::event(&source, index, &entry).unwrap().body));
+    lines.collect()
 }

@@ -12,6 +12,7 @@ mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod status;
+mod whom;
 mod witness;
 
 use std::process::ExitCode;
