@@ -24,8 +24,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod backlog;
 mod checkpoint;
 mod disk;
+mod edge;
 #[cfg(test)]
 mod faults;
 mod fields;
@@ -40,9 +42,12 @@ mod queue;
 mod read;
 mod receipt;
 mod recover;
+mod restore;
 mod scan;
 mod segment;
 mod ticket;
+mod tiler;
+mod tiles;
 mod verify;
 mod writer;
 mod zeros;
@@ -56,4 +61,5 @@ pub use receipt::{GROUP_ENTRIES_MAX, ReceiptError, verify_receipt};
 pub use recover::OpenError;
 pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 pub use ticket::{Durable, DurableFuture, LedgerError, Ticket};
+pub use tiles::{Tiles, TilesError};
 pub use verify::{Verified, VerifyError, verify_folder};

@@ -20,6 +20,8 @@ use crate::queue::{AppendError, BATCH_BYTES_MAX, Identity, Room, Shared, Start, 
 use crate::recover::{self, OpenError, Recovery};
 use crate::segment::{HEADER_BYTES, SEGMENT_BYTES_MIN, is_segment_length};
 use crate::ticket::Ticket;
+use crate::tiler::Tiler;
+use crate::tiles::Tiles;
 use crate::writer::Writer;
 use tlog::Head;
 use tlog::sign::{Origin, Signer};
@@ -111,6 +113,7 @@ pub enum CloseError {
 pub struct Log {
     shared: Arc<Shared>,
     origin: Origin,
+    tiles: Tiles,
     running: Mutex<Option<Running>>,
 }
 
@@ -119,6 +122,7 @@ struct Running {
     writer: JoinHandle<()>,
     preparer: JoinHandle<()>,
     checkpointer: JoinHandle<io::Result<()>>,
+    tiler: JoinHandle<()>,
     _lock: File,
 }
 
@@ -145,9 +149,11 @@ impl Log {
             discarded_bytes: recovery.discarded_bytes,
             root_hash: recovery.chain.frontier.root(),
         };
-        let (shared, running) = start(options.clone(), disk, recovery, lock)
+        let tiles = Tiles::empty(&folder, true);
+        let (shared, running) = start(options.clone(), disk, recovery, lock, &tiles)
             .map_err(|source| OpenError::io("start", &folder, source))?;
-        let log = Self { shared, origin: options.origin, running: Mutex::new(Some(running)) };
+        let running = Mutex::new(Some(running));
+        let log = Self { shared, origin: options.origin, tiles, running };
         Ok((log, recovered))
     }
 
@@ -172,6 +178,12 @@ impl Log {
     pub fn status(&self) -> Status {
         let (Head { size, root_hash }, trouble) = self.shared.head();
         Status { origin: self.origin.clone(), size, root_hash, trouble }
+    }
+
+    /// The ledger as tiles, for proofs and for those who follow it. They come a moment after the
+    /// checkpoints, and can be read after the ledger is closed.
+    pub fn tiles(&self) -> Tiles {
+        self.tiles.clone()
     }
 
     /// Waits until all that was appended is durable, writes the last checkpoint, and lets go of
@@ -207,7 +219,11 @@ impl Running {
         shared.end_writer();
         let _ = self.preparer.join();
         let panicked = |_| Err(io::Error::other("checkpoint thread panicked"));
-        self.checkpointer.join().unwrap_or_else(panicked)
+        let outcome = self.checkpointer.join().unwrap_or_else(panicked);
+        shared.backlog.end();
+        // Tiles that were not made are made at the next start.
+        let _ = self.tiler.join();
+        outcome
     }
 }
 
@@ -253,14 +269,16 @@ fn start(
     disk: Arc<dyn Disk>,
     recovery: Recovery,
     lock: File,
+    tiles: &Tiles,
 ) -> io::Result<(Arc<Shared>, Running)> {
     let frontier = &recovery.chain.frontier;
     // Segments prepared under other options may be smaller.
     let lengths = recovery.prepared.iter().map(|prepared| prepared.bytes);
     let smallest = lengths.chain([options.segment_bytes]).min().unwrap_or(SEGMENT_BYTES_MIN);
     let room = smallest as usize - HEADER_BYTES - FRAME_HEADER_BYTES - SECTOR_BYTES;
+    let head = Head { size: frontier.size(), root_hash: frontier.root() };
     let shared = Arc::new(Shared::new(Start {
-        head: Head { size: frontier.size(), root_hash: frontier.root() },
+        head,
         written: Identity::of(recovery.path, &recovery.current.file)?,
         prepared: recovery.prepared,
         pending_entries_max: options.pending_entries_max,
@@ -281,6 +299,12 @@ fn start(
         segment_bytes: options.segment_bytes,
         next: recovery.next_segment,
     };
+    let tiler = Tiler {
+        shared: Arc::clone(&shared),
+        tiles: tiles.clone(),
+        folder: options.directory.clone(),
+        head,
+    };
     let checkpointer = Checkpointer {
         shared: Arc::clone(&shared),
         disk,
@@ -294,6 +318,7 @@ fn start(
         writer: spawn("ledger-writer", &shared, move || writer.run())?,
         preparer: spawn("ledger-preparer", &shared, move || preparer.run())?,
         checkpointer: spawn("ledger-checkpoint", &shared, move || checkpointer.run())?,
+        tiler: spawn("ledger-tiles", &shared, move || tiler.run())?,
         _lock: lock,
     };
     Ok((shared, running))

@@ -89,7 +89,7 @@ pub fn entries(dir: &Path, from: u64) -> Result<Entries, ReadError> {
 }
 
 /// The header of a segment, if there is one and it is in use.
-fn header(path: &Path) -> Result<Option<SegmentHeader>, ReadError> {
+pub(crate) fn header(path: &Path) -> Result<Option<SegmentHeader>, ReadError> {
     let block = match header_block(path) {
         Ok(block) => block,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
