@@ -30,22 +30,21 @@ pub(crate) fn restore(dir: &Path, head: Head, keep: &dyn Fn(&[Full])) -> Result<
             Some(found) => found.map(|header| header.frontier),
             None => Some(Frontier::new()),
         };
-        let usable = frontier.filter(|frontier| frontier.size() <= head.size);
-        if let Some(edge) = usable.and_then(|frontier| edge_before(dir, &frontier)) {
-            match replay(dir, edge, head, keep)? {
-                Some(edge) => return Ok(edge),
-                None if place == 0 => {
-                    let last = head.size.saturating_sub(1);
-                    return Err(TilesError::Damaged { first: 0, last });
-                }
-                None => {}
+        let Some(frontier) = frontier.filter(|frontier| frontier.size() <= head.size) else {
+            // Not in use yet.
+            place = place.saturating_sub(1);
+            continue;
+        };
+        let edge = edge_before(dir, &frontier);
+        let edge = edge.map(|edge| replay(dir, edge, head, keep)).transpose()?.flatten();
+        match edge {
+            Some(edge) => return Ok(edge),
+            None if place == 0 => {
+                let last = head.size.saturating_sub(1);
+                return Err(TilesError::Damaged { first: 0, last });
             }
+            None => place = place.saturating_sub(step),
         }
-        if place == 0 {
-            let last = head.size.saturating_sub(1);
-            return Err(TilesError::Damaged { first: 0, last });
-        }
-        place = place.saturating_sub(step);
         step *= 2;
     }
 }
