@@ -62,7 +62,10 @@ impl Checkpointer {
     }
 
     fn write(&mut self, head: Head) -> io::Result<()> {
-        write(&*self.disk, &self.folder, &mut self.history, &[&self.signer], head)
+        let history = &mut self.history;
+        let note = write(&*self.disk, &self.folder, history, &[&self.signer], head)?;
+        self.shared.backlog.release(note.to_string(), head);
+        Ok(())
     }
 }
 
@@ -77,7 +80,7 @@ pub(crate) fn write(
     history: &mut History,
     signers: &[&Signer],
     head: Head,
-) -> io::Result<()> {
+) -> io::Result<Note> {
     history.admit(head)?;
     let Head { size, root_hash } = head;
     let (first, others) =
@@ -89,7 +92,8 @@ pub(crate) fn write(
     }
     history.append(disk, &note, head)?;
     // If we stop here the next start releases the note.
-    release(disk, folder, &note)
+    release(disk, folder, &note)?;
+    Ok(note)
 }
 
 /// Puts a note that the history holds in the place of the checkpoint before.

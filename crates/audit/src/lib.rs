@@ -25,9 +25,11 @@
 //! ```
 
 mod archive;
+mod backlog;
 mod checkpoint;
 mod closed;
 mod disk;
+mod edge;
 #[cfg(test)]
 mod faults;
 mod fields;
@@ -45,6 +47,7 @@ mod queue;
 mod read;
 mod receipt;
 mod recover;
+mod restore;
 mod scan;
 mod seal;
 mod sealed;
@@ -53,6 +56,8 @@ mod source;
 mod subtrees;
 mod tail;
 mod ticket;
+mod tiler;
+mod tiles;
 mod verify;
 mod writer;
 mod zeros;
@@ -72,4 +77,5 @@ pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 pub use source::Source;
 pub use tail::Tail;
 pub use ticket::{Durable, DurableFuture, LedgerError, Ticket};
+pub use tiles::{Tiles, TilesError};
 pub use verify::{Removed, Unread, UnreadSegment, Verified, VerifyError, verify, verify_folder};

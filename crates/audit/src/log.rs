@@ -22,6 +22,8 @@ use crate::recover::{self, OpenError, Recovery};
 use crate::segment::{HEADER_BYTES, SEGMENT_BYTES_MIN, is_segment_length};
 use crate::source::Source;
 use crate::ticket::Ticket;
+use crate::tiler::Tiler;
+use crate::tiles::Tiles;
 use crate::writer::Writer;
 use tlog::Head;
 use tlog::sign::{Origin, Signer};
@@ -135,6 +137,7 @@ pub struct Log {
     origin: Origin,
     keep: Arc<Keep>,
     site: Site,
+    tiles: Tiles,
     running: Mutex<Option<Running>>,
 }
 
@@ -153,6 +156,7 @@ struct Running {
     preparer: JoinHandle<()>,
     checkpointer: JoinHandle<io::Result<()>>,
     keeper: Option<JoinHandle<()>>,
+    tiler: JoinHandle<()>,
     _lock: File,
 }
 
@@ -186,9 +190,11 @@ impl Log {
             removing: Mutex::new(()),
         };
         let (origin, keep) = (options.origin.clone(), Arc::new(Keep::new(recovery.chain.segment)));
-        let (shared, running) = start(options, disk, recovery, Arc::clone(&keep), lock)
+        let tiles = Tiles::empty(options.source(), true);
+        let (shared, running) = start(options, disk, recovery, Arc::clone(&keep), lock, &tiles)
             .map_err(|source| OpenError::io("start", &folder, source))?;
-        Ok((Self { shared, origin, keep, site, running: Mutex::new(Some(running)) }, recovered))
+        let running = Mutex::new(Some(running));
+        Ok((Self { shared, origin, keep, site, tiles, running }, recovered))
     }
 
     /// Takes an entry, of at most 65,535 bytes, and gives it an index. Cheap; from any thread.
@@ -217,6 +223,12 @@ impl Log {
 
     pub(crate) fn site(&self) -> &Site {
         &self.site
+    }
+
+    /// The ledger as tiles, for proofs and for those who follow it. They come a moment after the
+    /// checkpoints, and can be read after the ledger is closed.
+    pub fn tiles(&self) -> Tiles {
+        self.tiles.clone()
     }
 
     /// Waits until all that was appended is durable, writes the last checkpoint, and lets go of
@@ -254,7 +266,11 @@ impl Running {
         let _ = self.preparer.join();
         let _ = self.keeper.map(JoinHandle::join);
         let panicked = |_| Err(io::Error::other("checkpoint thread panicked"));
-        self.checkpointer.join().unwrap_or_else(panicked)
+        let outcome = self.checkpointer.join().unwrap_or_else(panicked);
+        shared.backlog.end();
+        // Tiles that were not made are made at the next start.
+        let _ = self.tiler.join();
+        outcome
     }
 }
 
@@ -306,30 +322,22 @@ fn start(
     recovery: Recovery,
     keep: Arc<Keep>,
     lock: File,
+    tiles: &Tiles,
 ) -> io::Result<(Arc<Shared>, Running)> {
     let frontier = &recovery.chain.frontier;
     // Segments prepared under other options may be smaller.
     let lengths = recovery.prepared.iter().map(|prepared| prepared.bytes);
     let smallest = lengths.chain([options.segment_bytes]).min().unwrap_or(SEGMENT_BYTES_MIN);
     let room = smallest as usize - HEADER_BYTES - FRAME_HEADER_BYTES - SECTOR_BYTES;
+    let head = Head { size: frontier.size(), root_hash: frontier.root() };
     let shared = Arc::new(Shared::new(Start {
-        head: Head { size: frontier.size(), root_hash: frontier.root() },
+        head,
         written: Identity::of(recovery.path, &recovery.current.file)?,
         prepared: recovery.prepared,
         pending_entries_max: options.pending_entries_max,
         batch_bytes_max: BATCH_BYTES_MAX.min(room),
     }));
-    let keeper = Keeper {
-        keep: Arc::clone(&keep),
-        shared: Arc::clone(&shared),
-        disk: Arc::clone(&disk),
-        clock: Arc::clone(&options.clock),
-        signer: Arc::clone(&options.signer),
-        source: options.source(),
-        folder: options.directory.clone(),
-        sealing: options.sealing,
-        archive: options.archive,
-    };
+    let keeper = keeper(&options, &shared, &disk, &keep);
     let writer = Writer {
         shared: Arc::clone(&shared),
         disk: Arc::clone(&disk),
@@ -346,6 +354,12 @@ fn start(
         segment_bytes: options.segment_bytes,
         next: recovery.next_segment,
     };
+    let tiler = Tiler {
+        shared: Arc::clone(&shared),
+        tiles: tiles.clone(),
+        folder: options.directory.clone(),
+        head,
+    };
     let checkpointer = Checkpointer {
         shared: Arc::clone(&shared),
         disk,
@@ -360,9 +374,30 @@ fn start(
         preparer: spawn("ledger-preparer", &shared, move || preparer.run())?,
         checkpointer: spawn("ledger-checkpoint", &shared, move || checkpointer.run())?,
         keeper: keeper.start()?,
+        tiler: spawn("ledger-tiles", &shared, move || tiler.run())?,
         _lock: lock,
     };
     Ok((shared, running))
+}
+
+/// What seals and archives segments.
+fn keeper(
+    options: &Options,
+    shared: &Arc<Shared>,
+    disk: &Arc<dyn Disk>,
+    keep: &Arc<Keep>,
+) -> Keeper {
+    Keeper {
+        keep: Arc::clone(keep),
+        shared: Arc::clone(shared),
+        disk: Arc::clone(disk),
+        clock: Arc::clone(&options.clock),
+        signer: Arc::clone(&options.signer),
+        source: options.source(),
+        folder: options.directory.clone(),
+        sealing: options.sealing.clone(),
+        archive: options.archive.clone(),
+    }
 }
 
 fn spawn<T: Send + 'static>(

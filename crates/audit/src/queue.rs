@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use thiserror::Error;
 
+use crate::backlog::Backlog;
 use crate::frame::{ENTRY_BYTES_MAX, FrameBuilder, stored_bytes};
 use crate::receipt::Commit;
 use crate::ticket::{Batch, LedgerError, Ticket};
@@ -172,6 +173,8 @@ pub(crate) struct Shared {
     segments: Condvar,
     preparer: Condvar,
     checkpointer: Condvar,
+    /// For the tiles.
+    pub(crate) backlog: Backlog,
     pending_entries_max: u64,
     batch_bytes_max: usize,
 }
@@ -211,6 +214,7 @@ impl Shared {
             segments: Condvar::new(),
             preparer: Condvar::new(),
             checkpointer: Condvar::new(),
+            backlog: Backlog::default(),
             pending_entries_max: start.pending_entries_max as u64,
             batch_bytes_max: start.batch_bytes_max,
         }
@@ -320,6 +324,10 @@ impl Shared {
         };
         state.pending_bytes = state.pending_bytes.saturating_sub(done.bytes);
         state.recycle(done.frame);
+        if outcome.is_ok() {
+            // Under the lock: who sees the head finds its hashes there.
+            self.backlog.push(done.leaves, head);
+        }
         drop(state);
         done.batch.settle(outcome);
     }

@@ -289,7 +289,7 @@ impl Recovery {
                 let frontier = &self.chain.frontier;
                 self.covered = frontier.size();
                 let head = Head { size: frontier.size(), root_hash: frontier.root() };
-                checkpoint::write(disk, folder, &mut self.history, &signers, head)
+                checkpoint::write(disk, folder, &mut self.history, &signers, head).map(|_| ())
             }
         };
         settled.map_err(|e| OpenError::io("write checkpoint in", folder, e))

@@ -27,7 +27,7 @@ use crate::tree::{self, Hash, Nodes};
 pub const PATH_HASHES_MAX: usize = 65;
 
 /// Size and root hash of a tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// Number of leaves.
     pub size: u64,
