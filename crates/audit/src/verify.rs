@@ -9,7 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::folder::{self, Listing};
-use crate::frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameFault, stored_bytes};
+use crate::frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameFault, SECTOR_BYTES, stored_bytes};
 use crate::locate;
 use crate::scan::{self, later_frame, read_all};
 use crate::segment::{HEADER_BYTES, HeaderBlock, MAGIC, SegmentHeader, is_segment_length};
@@ -318,7 +318,7 @@ impl Pass<'_> {
                 self.end = Some((path, end));
             }
             HeaderBlock::Zero => {
-                check_blank(&path, &bytes)?;
+                check_blank(&path, &bytes, number)?;
                 self.blank.get_or_insert(path);
             }
             HeaderBlock::Broken { computed, stored } => {
@@ -344,6 +344,10 @@ impl Pass<'_> {
         let damaged = |file: &Path, offset, what: String| {
             Err(VerifyError::Damaged { file: file.to_owned(), offset, what })
         };
+        // Asked first: a segment of another place says nothing about what is missing here.
+        if header.number != number {
+            return damaged(path, 16, "segment number does not match the file's name".into());
+        }
         if let Some(blank) = &self.blank {
             return damaged(blank, 0, "header is blank, segments in use follow".into());
         }
@@ -358,7 +362,6 @@ impl Pass<'_> {
             return damaged(last, *end as u64, what);
         }
         let wrong = [
-            (header.number != number, 16, "segment number does not match the file's name"),
             (header.segment_bytes != length, 24, "length does not match the file's"),
             (begins != size, 32, "first index does not follow the segment before"),
             (header.frontier != self.chain.frontier, 352, "frontier is not that of the entries"),
@@ -444,10 +447,8 @@ impl Pass<'_> {
         }
         if let Some(flip) = locate::in_frame(bytes, offset, &fault, &self.chain) {
             let (frame, what) = (self.chain.frontier.size(), changed(bytes, flip));
-            return damaged(
-                flip.at,
-                format!("{what}, in the frame that begins with entry {frame}"),
-            );
+            let place = format!("in the frame that begins with entry {frame}");
+            return damaged(flip.at, format!("{what}, {place}"));
         }
         let rest = bytes.get(offset..).unwrap_or_default();
         let stray = zeros::first_nonzero(rest);
@@ -471,14 +472,15 @@ impl Pass<'_> {
 }
 
 /// A segment that is not in use yet has nothing in it.
-fn check_blank(path: &Path, bytes: &[u8]) -> Result<(), VerifyError> {
-    match zeros::first_nonzero(bytes) {
-        None => Ok(()),
-        Some(at) => {
-            let what = "not zero, in a segment whose header is blank".to_owned();
-            Err(VerifyError::Damaged { file: path.to_owned(), offset: at as u64, what })
-        }
-    }
+fn check_blank(path: &Path, bytes: &[u8], number: u64) -> Result<(), VerifyError> {
+    let Some(stray) = zeros::first_nonzero(bytes) else { return Ok(()) };
+    // With entries after it, it is the header that is missing.
+    let before_frames = HEADER_BYTES - SECTOR_BYTES;
+    let (offset, what) = match later_frame(bytes, before_frames, &FrameFault::Zero, (number, 0)) {
+        Some(frame) => (0, format!("header is blank, a whole frame follows at byte {frame}")),
+        None => (stray, "not zero, in a segment whose header is blank".to_owned()),
+    };
+    Err(VerifyError::Damaged { file: path.to_owned(), offset: offset as u64, what })
 }
 
 fn broken_header(path: PathBuf, bytes: &mut [u8], computed: u32, stored: u32) -> VerifyError {
