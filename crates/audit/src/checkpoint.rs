@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::disk::{self, Disk, Step};
 use crate::folder;
 use crate::queue::{Head, Shared};
+use crate::sync::Instant;
 use tlog::note::{Checkpoint, NOTE_BYTES_MAX, Note};
 use tlog::sign::Signer;
 

@@ -40,6 +40,7 @@ mod receipt;
 mod recover;
 mod scan;
 mod segment;
+mod sync;
 mod ticket;
 mod verify;
 mod writer;
