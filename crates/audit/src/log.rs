@@ -253,9 +253,10 @@ fn start(
     let lengths = recovery.prepared.iter().map(|prepared| prepared.bytes);
     let smallest = lengths.chain([options.segment_bytes]).min().unwrap_or(SEGMENT_BYTES_MIN);
     let room = smallest as usize - HEADER_BYTES - FRAME_HEADER_BYTES - SECTOR_BYTES;
+    let written = Identity::of(recovery.path, &recovery.current.file)?;
     let shared = Arc::new(Shared::new(Start {
         head: Head { size: frontier.size(), root_hash: frontier.root() },
-        written: Identity::of(recovery.path, &recovery.current.file)?,
+        written: written.clone(),
         prepared: recovery.prepared,
         pending_entries_max: options.pending_entries_max,
         batch_bytes_max: BATCH_BYTES_MAX.min(room),
@@ -266,6 +267,7 @@ fn start(
         clock: options.clock,
         signer: Arc::clone(&options.signer),
         current: recovery.current,
+        written,
         chain: recovery.chain,
     };
     let preparer = Preparer {

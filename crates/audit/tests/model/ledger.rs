@@ -2,7 +2,6 @@
 //! the preparer and the checkpointer tasks that call the queue as those do.
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +24,8 @@ const SEGMENT_BYTES: u64 = (HEADER_BYTES + 2 * SECTOR_BYTES) as u64;
 /// One entry fills a batch, or three do.
 const BATCH_BYTES: [usize; 2] = [20, 50];
 const PENDING_ENTRIES: usize = 4;
+/// The file that all segments are.
+const NULL: &str = "/dev/null";
 const FOREVER: Duration = Duration::from_secs(100_000);
 const SHORT: Duration = Duration::from_millis(10);
 
@@ -73,9 +74,10 @@ impl Ledger {
         let disk = ModelDisk::new(plan);
         let file = null();
         let frontier = Frontier::new();
+        let written = Identity::of(NULL.into(), &file).unwrap();
         let shared = Arc::new(Shared::new(Start {
             head: Head { size: 0, root_hash: frontier.root() },
-            written: Identity::of(PathBuf::new(), &file).unwrap(),
+            written: written.clone(),
             prepared: Default::default(),
             pending_entries_max: PENDING_ENTRIES,
             batch_bytes_max: BATCH_BYTES[shuttle::rand::thread_rng().gen_range(0..2)],
@@ -86,6 +88,7 @@ impl Ledger {
             clock: Arc::new(SystemClock),
             signer,
             current: Current { file, bytes: SEGMENT_BYTES, offset: HEADER_BYTES as u64 },
+            written,
             chain: Chain { segment: 0, prev_crc: 0, frontier },
         };
         let watched = Watched::default();
@@ -142,7 +145,7 @@ impl Ledger {
 }
 
 fn null() -> File {
-    File::open("/dev/null").unwrap()
+    File::open(NULL).unwrap()
 }
 
 fn prepare(shared: &Shared, watched: &Watched, trouble: Trouble) {
@@ -168,7 +171,7 @@ fn prepare(shared: &Shared, watched: &Watched, trouble: Trouble) {
             _ => {}
         }
         let file = null();
-        shared.offer(Prepared { number, path: PathBuf::new(), file, bytes: SEGMENT_BYTES });
+        shared.offer(Prepared { number, path: NULL.into(), file, bytes: SEGMENT_BYTES });
         number += 1;
         watched.0.lock().unwrap().offered += 1;
         watched.1.notify_all();
