@@ -48,10 +48,13 @@ impl Checkpointer {
                 Err(error) if disk::is_no_space(&error) && !end => {
                     tracing::warn!(%error, "checkpoint not written");
                 }
-                Err(error) if !end => {
-                    self.shared.poison(&format!("write checkpoint: {error}"), None)
+                // A failed write or sync is not tried again, here as little as for entries.
+                Err(error) => {
+                    if !end {
+                        self.shared.poison(&format!("write checkpoint: {error}"), None);
+                    }
+                    return Err(error);
                 }
-                Err(error) => return Err(error),
             }
             if end {
                 return Ok(());
