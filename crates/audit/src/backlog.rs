@@ -1,13 +1,12 @@
 //! What the tiles have not seen yet: leaf hashes of the batches that became durable, left here by
 //! the writer, and the newest checkpoint.
 
-use parking_lot::{Condvar, Mutex};
-
+use crate::sync::{Condvar, Mutex};
 use tlog::Head;
 use tlog::tree::Hash;
 
 /// Leaf hashes kept, at most: 32 MiB. Beyond, the entries are read again.
-const LEAVES_MAX: usize = 1 << 20;
+pub(crate) const LEAVES_MAX: usize = 1 << 20;
 /// Leaf hashes that the tiles are told of without a checkpoint.
 const LEAVES_DUE: usize = 1 << 14;
 
@@ -85,31 +84,5 @@ impl Backlog {
     pub(crate) fn end(&self) {
         self.state.lock().ended = true;
         self.due.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
-
-    use super::*;
-
-    #[test]
-    fn what_is_too_much_is_not_kept_and_that_is_told() {
-        let backlog = Backlog::default();
-        let head = |size| Head { size, root_hash: [0; 32] };
-        backlog.push(vec![[1; 32]; 3], head(3));
-        backlog.release("note".into(), head(3));
-        let work = backlog.wait().unwrap();
-        assert_eq!((work.leaves.concat().len(), work.lost, work.head), (3, false, Some(head(3))));
-        let batch = LEAVES_MAX / 2;
-        for round in 1..=3 {
-            backlog.push(vec![[1; 32]; batch], head((batch * round) as u64));
-        }
-        backlog.end();
-        let work = backlog.wait().unwrap();
-        assert_eq!((work.leaves.len(), work.lost), (0, true));
-        assert_eq!(work.head, Some(head(batch as u64 * 3)));
-        assert!(backlog.wait().is_none());
     }
 }

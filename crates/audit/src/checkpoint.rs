@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::disk::{self, Disk, Step};
 use crate::folder;
 use crate::history::History;
 use crate::queue::Shared;
+use crate::sync::Instant;
 use tlog::Head;
 use tlog::note::{Checkpoint, NOTE_BYTES_MAX, Note};
 use tlog::sign::Signer;
@@ -50,10 +51,13 @@ impl Checkpointer {
                 Err(error) if disk::is_no_space(&error) && !end => {
                     tracing::warn!(%error, "checkpoint not written");
                 }
-                Err(error) if !end => {
-                    self.shared.poison(&format!("write checkpoint: {error}"), None)
+                // A failed write or sync is not tried again, here as little as for entries.
+                Err(error) => {
+                    if !end {
+                        self.shared.poison(&format!("write checkpoint: {error}"), None);
+                    }
+                    return Err(error);
                 }
-                Err(error) => return Err(error),
             }
             if end {
                 return Ok(());

@@ -26,6 +26,8 @@
 
 mod archive;
 mod backlog;
+#[cfg(test)]
+mod backlog_tests;
 mod checkpoint;
 mod closed;
 mod disk;
@@ -54,6 +56,7 @@ mod sealed;
 mod segment;
 mod source;
 mod subtrees;
+mod sync;
 mod tail;
 mod ticket;
 mod tiler;

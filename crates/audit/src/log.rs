@@ -330,9 +330,10 @@ fn start(
     let smallest = lengths.chain([options.segment_bytes]).min().unwrap_or(SEGMENT_BYTES_MIN);
     let room = smallest as usize - HEADER_BYTES - FRAME_HEADER_BYTES - SECTOR_BYTES;
     let head = Head { size: frontier.size(), root_hash: frontier.root() };
+    let written = Identity::of(recovery.path, &recovery.current.file)?;
     let shared = Arc::new(Shared::new(Start {
         head,
-        written: Identity::of(recovery.path, &recovery.current.file)?,
+        written: written.clone(),
         prepared: recovery.prepared,
         pending_entries_max: options.pending_entries_max,
         batch_bytes_max: BATCH_BYTES_MAX.min(room),
@@ -344,6 +345,7 @@ fn start(
         clock: options.clock,
         signer: Arc::clone(&options.signer),
         current: recovery.current,
+        written,
         chain: recovery.chain,
         keep,
     };

@@ -5,14 +5,14 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use thiserror::Error;
 
 use crate::backlog::Backlog;
 use crate::frame::{ENTRY_BYTES_MAX, FrameBuilder, stored_bytes};
 use crate::receipt::Commit;
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 use crate::ticket::{Batch, LedgerError, Ticket};
 use tlog::Head;
 use tlog::tree::{self, Hash};

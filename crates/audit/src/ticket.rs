@@ -3,15 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 
 use model::Receipt;
-use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::receipt::Commit;
+use crate::sync::{self, Mutex, OnceLock, Thread};
 
 /// Why an appended entry did not become durable.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -104,13 +103,13 @@ impl Ticket {
 
     /// Blocks the thread until the entry is on disk.
     pub fn wait(&self) -> Result<Durable, LedgerError> {
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let waker = Waker::from(Arc::new(Unpark(sync::current())));
         let mut context = Context::from_waker(&waker);
         let mut durable = pin!(self.durable());
         loop {
             match durable.as_mut().poll(&mut context) {
                 Poll::Ready(outcome) => return outcome,
-                Poll::Pending => std::thread::park(),
+                Poll::Pending => sync::park(),
             }
         }
     }

@@ -372,7 +372,7 @@ impl Pass<'_> {
                 self.end = Some((path, end));
             }
             HeaderBlock::Zero => {
-                check_blank(&path, &bytes)?;
+                check_blank(&path, &bytes, number)?;
                 self.blank.get_or_insert(path);
             }
             HeaderBlock::Broken { computed, stored } => {
@@ -398,6 +398,10 @@ impl Pass<'_> {
         let damaged = |file: &Path, offset, what: String| {
             Err(VerifyError::Damaged { file: file.to_owned(), offset, what })
         };
+        // Asked first: a segment of another place says nothing about what is missing here.
+        if header.number != number {
+            return damaged(path, 16, "segment number does not match the file's name".into());
+        }
         if let Some(blank) = &self.blank {
             return damaged(blank, 0, "header is blank, segments in use follow".into());
         }
@@ -412,7 +416,6 @@ impl Pass<'_> {
             return damaged(last, *end as u64, what);
         }
         let wrong = [
-            (header.number != number, 16, "segment number does not match the file's name"),
             (header.segment_bytes != length, 24, "length does not match the file's"),
             (begins != size, 32, "first index does not follow the segment before"),
             (header.frontier != self.chain.frontier, 352, "frontier is not that of the entries"),

@@ -32,6 +32,8 @@ pub(crate) struct Writer {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) signer: Arc<Signer>,
     pub(crate) current: Current,
+    /// The file of `current`, as it stands in the folder.
+    pub(crate) written: Identity,
     pub(crate) chain: Chain,
     pub(crate) keep: Arc<Keep>,
 }
@@ -77,6 +79,10 @@ impl Writer {
         self.disk
             .sync(Step::Frame, &self.current.file)
             .map_err(|error| failed(self.chain.segment, "sync", &error))?;
+        // What is synced to a file that nobody finds any more is not durable.
+        if let Some(why) = self.written.lost() {
+            return Err(Trouble::Failed(why.into()));
+        }
         // If we stop here the entries are durable and nobody knows: recovery keeps them.
         self.current.offset += frame.len() as u64;
         self.chain.prev_crc = crc;
@@ -99,6 +105,7 @@ impl Writer {
         (self.current, identity) =
             begin_segment(&*self.disk, prepared, &mut self.chain, &self.signer, &*self.clock)
                 .map_err(|error| failed(number, "begin", &error))?;
+        self.written = identity.clone();
         self.shared.rotated(identity);
         self.keep.moved_on(number);
         Ok(())

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use audit::{
-    AppendError, Log, OpenError, SEGMENT_BYTES_MIN, Trouble, VerifyError, entries, verify_folder,
+    AppendError, LedgerError, Log, OpenError, SEGMENT_BYTES_MIN, Trouble, VerifyError, entries,
+    verify_folder,
 };
 use common::{append, entry, options, origin};
 use tlog::Signer;
@@ -285,10 +286,11 @@ fn many_segments_after_the_checkpoint_are_followed() {
 
 #[test]
 fn a_file_taken_away_is_noticed() {
-    for replace in [false, true] {
+    for (replace, quiet) in [(false, false), (false, true), (true, false), (true, true)] {
         let folder = tempfile::tempdir().unwrap();
         let mut options = options(folder.path());
-        options.checkpoint_interval = Duration::from_millis(5);
+        let interval = if quiet { Duration::from_millis(5) } else { Duration::from_secs(3600) };
+        options.checkpoint_interval = interval;
         let (log, _) = Log::open(options).unwrap();
         append(&log, 0..2);
         let path = folder.path().join(SEGMENT_0);
@@ -297,14 +299,19 @@ fn a_file_taken_away_is_noticed() {
         if replace {
             fs::write(&path, bytes).unwrap();
         }
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let refusal = loop {
-            match log.append(b"more") {
-                Ok(ticket) => drop(ticket.wait()),
-                Err(refusal) => break refusal,
+        if quiet {
+            // It shows though nobody writes.
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while log.status().trouble.is_none() {
+                assert!(Instant::now() < deadline, "not noticed");
+                std::thread::yield_now();
             }
-            assert!(Instant::now() < deadline, "not noticed");
-        };
+        } else {
+            // Not even one entry is called durable.
+            let outcome = log.append(b"more").unwrap().wait();
+            assert!(matches!(outcome, Err(LedgerError::Failed(_))), "{outcome:?}");
+        }
+        let refusal = log.append(b"more").unwrap_err();
         assert!(matches!(refusal, AppendError::Unavailable(_)), "{refusal}");
         assert!(matches!(log.status().trouble, Some(Trouble::Failed(_))));
     }

@@ -162,7 +162,7 @@ fn what_a_forger_would_do_is_found() {
             bytes[..4096].fill(0);
             fs::write(&path, bytes).unwrap();
         },
-        "`segment-0000000001.log` is damaged at byte 4096: \
-         not zero, in a segment whose header is blank",
+        "`segment-0000000001.log` is damaged at byte 0: \
+         header is blank, a whole frame follows at byte 4096",
     );
 }

@@ -1,5 +1,8 @@
 //! The gateway is killed at random moments under load, again and again on one ledger: nothing that
 //! a caller was told, and nothing that reached a node as an update, is missing afterwards.
+//!
+//! `KILL_ROUNDS=1000 cargo test -p giaolien --test kill -- --nocapture` makes more rounds, on a new
+//! ledger every so many; `KILL_SEED` repeats a run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may panic")]
 #![allow(clippy::panic, clippy::indexing_slicing, reason = "a test that fails may panic")]
@@ -19,6 +22,8 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 
 const ROUNDS: u32 = 50;
+/// So that reading the whole ledger after each round does not take ever longer.
+const ROUNDS_PER_LEDGER: u32 = 50;
 const CONNECTIONS: usize = 3;
 const CALLERS_PER_CONNECTION: usize = 3;
 /// A gateway is killed at most this long after the first answer.
@@ -30,11 +35,24 @@ const START_MS_MAX: u64 = 60;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_by_kills() {
     let mut random = Random::from_environment();
+    let rounds = std::env::var("KILL_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
+    let begun = Instant::now();
+    let mut made = 0;
+    while made < rounds {
+        let here = ROUNDS_PER_LEDGER.min(rounds - made);
+        kill_one_ledger(&mut random, here).await;
+        made += here;
+        println!("{made} rounds of {rounds}, {} s", begun.elapsed().as_secs());
+    }
+}
+
+/// So many rounds on one ledger.
+async fn kill_one_ledger(random: &mut Random, rounds: u32) {
     let world = World::new().await;
     let node = MirrorNode::start(&world.authority).await;
     world.write("registry/nodes.yaml", node_yaml(node.address));
     let mut answers = 0;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         if round % KILLED_STARTING_EVERY == 0 {
             kill_while_starting(&world, random.below(START_MS_MAX)).await;
         }
@@ -42,8 +60,8 @@ async fn nothing_acknowledged_is_lost_by_kills() {
         answers += told.answers.len();
         check_after_kill(&world, &node, &told);
     }
-    assert!(answers > 20 * ROUNDS as usize, "{answers} answers are no load");
-    check_at_the_end(&world, answers).await;
+    assert!(answers > 20 * rounds as usize, "{answers} answers are no load");
+    check_at_the_end(&world, answers, rounds).await;
 }
 
 /// What callers were told before the gateway was killed.
@@ -134,7 +152,7 @@ fn check_after_kill(world: &World, node: &MirrorNode, told: &Told) {
     }
 }
 
-async fn check_at_the_end(world: &World, answers: usize) {
+async fn check_at_the_end(world: &World, answers: usize, rounds: u32) {
     let ran = world.audit_verify();
     assert_eq!(ran.code, 0, "{ran:?}");
     let ledger = world.ledger();
@@ -142,10 +160,11 @@ async fn check_at_the_end(world: &World, answers: usize) {
         "{answers} answers, {} entries in {} segments",
         ledger.verified.entries, ledger.verified.segments
     );
-    assert!(ledger.verified.segments > 5, "the ledger moved on to other segments");
+    let segments = ledger.verified.segments;
+    assert!(segments > u64::from(rounds) / 10, "the ledger moved on to other segments");
     ledger.check_ends();
     let opened = ledger.count(|entry| matches!(entry, Entry::Opened(_)));
-    assert!(opened >= 2 * ROUNDS as usize, "every start leaves an entry: {opened}");
+    assert!(opened >= 2 * rounds as usize, "every start leaves an entry: {opened}");
 }
 
 /// SplitMix64: enough to choose moments.

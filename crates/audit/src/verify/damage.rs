@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tlog::sign::VerifyingKey;
 
-use crate::frame::FrameFault;
+use crate::frame::{FrameFault, SECTOR_BYTES};
 use crate::locate::{self, changed};
 use crate::scan::later_frame;
 use crate::segment::{HEADER_BYTES, MAGIC};
@@ -20,14 +20,15 @@ pub(super) fn bad_checkpoint(file: PathBuf, note: &[u8], keys: &[VerifyingKey]) 
 }
 
 /// A segment that is not in use yet has nothing in it.
-pub(super) fn check_blank(path: &Path, bytes: &[u8]) -> Result<(), VerifyError> {
-    match zeros::first_nonzero(bytes) {
-        None => Ok(()),
-        Some(at) => {
-            let what = "not zero, in a segment whose header is blank".to_owned();
-            Err(VerifyError::Damaged { file: path.to_owned(), offset: at as u64, what })
-        }
-    }
+pub(super) fn check_blank(path: &Path, bytes: &[u8], number: u64) -> Result<(), VerifyError> {
+    let Some(stray) = zeros::first_nonzero(bytes) else { return Ok(()) };
+    // With entries after it, it is the header that is missing.
+    let before_frames = HEADER_BYTES - SECTOR_BYTES;
+    let (offset, what) = match later_frame(bytes, before_frames, &FrameFault::Zero, (number, 0)) {
+        Some(frame) => (0, format!("header is blank, a whole frame follows at byte {frame}")),
+        None => (stray, "not zero, in a segment whose header is blank".to_owned()),
+    };
+    Err(VerifyError::Damaged { file: path.to_owned(), offset: offset as u64, what })
 }
 
 pub(super) fn broken_header(
