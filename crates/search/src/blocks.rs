@@ -1,13 +1,20 @@
-//! Blocks of the ledger: 1,024 entries by index.
+//! Blocks of the ledger: 1,024 entries by index; and eras: 256 blocks.
 
 use std::ops::Range;
 
 /// Entries of a block, as a power of two.
 const BLOCK_BITS: u32 = 10;
+/// Blocks of an era, as a power of two.
+const ERA_BITS: u32 = 8;
 
 /// The block that the entry at `index` lies in.
 pub(crate) fn block(index: u64) -> i64 {
     i64::try_from(index >> BLOCK_BITS).unwrap_or(i64::MAX)
+}
+
+/// The era that a block lies in.
+pub(crate) fn era(block: i64) -> i64 {
+    block >> ERA_BITS
 }
 
 /// The indices of a block.

@@ -7,7 +7,7 @@ use model::{Entry, ExchangeId, Finished};
 use rusqlite::{Connection, Transaction, params};
 
 use crate::SearchError;
-use crate::blocks::block;
+use crate::blocks::{block, era};
 use crate::row::{Kind, Met, subject_key};
 use crate::schema::{Cursor, integer, put_cursor};
 use crate::words::{Dictionary, Numbers};
@@ -178,13 +178,14 @@ impl Batch {
             let (admitted, index) = (integer(*admitted), integer(*index));
             update.execute(params![admitted, index, reason, exchange.as_bytes()])?;
         }
-        let post = "INSERT OR IGNORE INTO posting (key, block) VALUES (?1, ?2)";
+        let post = "INSERT OR IGNORE INTO posting (era, key, block) VALUES (?1, ?2, ?3)";
         let mut post = transaction.prepare_cached(post)?;
         // In the order of the table, which keeps its pages near.
-        let mut postings: Vec<_> = self.postings.into_iter().collect();
+        let in_era = |(key, block)| (era(block), key, block);
+        let mut postings: Vec<(i64, i64, i64)> = self.postings.into_iter().map(in_era).collect();
         postings.sort_unstable();
-        for (key, block) in postings {
-            post.execute(params![key, block])?;
+        for (era, key, block) in postings {
+            post.execute(params![era, key, block])?;
         }
         let widen = "INSERT INTO block (number, earliest, latest) VALUES (?1, ?2, ?3) \
                      ON CONFLICT (number) DO UPDATE SET \

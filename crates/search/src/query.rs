@@ -6,7 +6,7 @@ use model::{Criteria, ExchangeId, Pseudonym};
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 use crate::SearchError;
-use crate::blocks::{block, common, indices, union};
+use crate::blocks::{block, common, era, indices, union};
 use crate::row::{KINDS, asked, dossier_key, id_millis, subject_key};
 use crate::schema::{cursor, integer};
 use crate::words::{Numbers, find};
@@ -22,8 +22,8 @@ const ROWS: &str =
 /// Columns of words, in the order of [`KINDS`].
 const COLUMNS: [&str; 8] =
     ["member", "system", "node", "method", "agreement", "purpose", "decided", "reason"];
-const POSTINGS: &str =
-    "SELECT block FROM posting WHERE key = ?1 AND block <= ?2 ORDER BY block DESC";
+const POSTINGS: &str = "SELECT block FROM posting \
+                        WHERE era = ?1 AND key = ?2 AND block <= ?3 ORDER BY block DESC";
 const BLOCKS: &str = "SELECT number FROM block WHERE latest >= ?1 AND earliest < ?2 \
                       AND number <= ?3 ORDER BY number DESC";
 
@@ -125,8 +125,14 @@ impl Wanted {
     ) -> Result<Vec<i64>, SearchError> {
         let mut postings = connection.prepare_cached(POSTINGS)?;
         let mut list = |key: i64| -> Result<Vec<i64>, SearchError> {
-            let blocks = postings.query_map(params![key, newest], |row| row.get(0))?;
-            Ok(blocks.collect::<Result<_, _>>()?)
+            let mut list = Vec::new();
+            for era in (0..=era(newest)).rev() {
+                let blocks = postings.query_map(params![era, key, newest], |row| row.get(0))?;
+                for block in blocks {
+                    list.push(block?);
+                }
+            }
+            Ok(list)
         };
         let keys = self.numbers.iter().flatten().copied().chain(self.dossier);
         let mut lists = keys.map(&mut list).collect::<Result<Vec<_>, _>>()?;
@@ -214,4 +220,73 @@ fn select(numbers: &Numbers, dossier: Option<i64>, times: &Range<i64>) -> (Strin
     }
     select.push_str(" ORDER BY entry DESC");
     (select, compared)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use super::*;
+    use crate::row::Kind;
+    use crate::schema::{Cursor, create, put_cursor};
+    use crate::words::Dictionary;
+
+    /// Exchanges of one member at these indices of the ledger.
+    fn index(entries: &[u64]) -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        create(&mut connection).unwrap();
+        let transaction = connection.transaction().unwrap();
+        let number = Dictionary::default().number(&transaction, Kind::Member, "H26").unwrap();
+        for entry in entries {
+            let block = block(*entry);
+            let row = "INSERT INTO exchange (entry, time, id, member) VALUES (?1, 1, x'00', ?2)";
+            transaction.execute(row, params![integer(*entry), number]).unwrap();
+            let post = "INSERT INTO posting (era, key, block) VALUES (?1, ?2, ?3)";
+            transaction.execute(post, params![era(block), number, block]).unwrap();
+            let times = "INSERT INTO block (number, earliest, latest) VALUES (?1, 1, 1)";
+            transaction.execute(times, params![block]).unwrap();
+        }
+        let size = entries.last().map_or(0, |last| last + 1);
+        put_cursor(&transaction, &Cursor { size, ..Cursor::default() }).unwrap();
+        transaction.commit().unwrap();
+        connection
+    }
+
+    #[test]
+    fn what_lies_eras_apart_is_found() {
+        let entries: Vec<u64> = (0..20).map(|number| number * 300_000 + 7).collect();
+        let mut connection = index(&entries);
+        let member = Criteria { member: Some("H26".parse().unwrap()), ..Criteria::default() };
+        for criteria in [member, Criteria::default()] {
+            let (mut found, mut before) = (Vec::new(), None);
+            loop {
+                let page = query(&mut connection, &criteria, before, 3).unwrap();
+                assert_eq!(page.indexed, 19 * 300_000 + 8);
+                found.extend(page.spots.iter().map(|spot| spot.first));
+                before = page.before;
+                if before.is_none() {
+                    break;
+                }
+            }
+            assert!(found.iter().eq(entries.iter().rev()), "{criteria}: {found:?}");
+        }
+        let other = Criteria { member: Some("G09".parse().unwrap()), ..Criteria::default() };
+        assert!(query(&mut connection, &other, None, 3).unwrap().spots.is_empty());
+    }
+
+    /// No page looks at more than a bounded number of blocks; the next one goes on.
+    #[test]
+    fn a_long_search_comes_in_pages() {
+        let entries: Vec<u64> = (0..BLOCKS_MAX as u64 + 10).map(|block| block * 1024).collect();
+        let mut connection = index(&entries);
+        let exchange = Some(ExchangeId::from_bytes([9; 16]));
+        let nothing = Criteria { subjects: Vec::new(), exchange, ..Criteria::default() };
+        // Ids do not tell times here, so every block may hold it.
+        connection.execute("UPDATE meta SET value = 1 WHERE key = 'odd_ids'", []).unwrap();
+        connection.execute("UPDATE exchange SET id = zeroblob(16)", []).unwrap();
+        let first = query(&mut connection, &nothing, None, 3).unwrap();
+        assert_eq!((first.spots.len(), first.before), (0, Some(10 * 1024)));
+        let last = query(&mut connection, &nothing, first.before, 3).unwrap();
+        assert_eq!((last.spots.len(), last.before), (0, None));
+    }
 }

@@ -14,7 +14,9 @@ const FILL_CACHE_KIB: i64 = 128 << 10;
 const CHECKPOINT_PAGES: i64 = 16_384;
 
 // `exchange`: a row for each exchange, by the index of its first entry; words by their id.
-// `posting`: in which blocks a word occurs, or a dossier or a person by a negative hash.
+// `posting`: in which blocks a word occurs, or a dossier or a person by a negative hash. By eras of
+// some blocks, so that what is added lies near what was added before; otherwise each of these
+// hashes would touch another page of the whole index.
 // `block`: the times between which the exchanges of a block began.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -41,9 +43,10 @@ CREATE TABLE exchange (
     finished INTEGER
 );
 CREATE TABLE posting (
+    era INTEGER NOT NULL,
     key INTEGER NOT NULL,
     block INTEGER NOT NULL,
-    PRIMARY KEY (key, block)
+    PRIMARY KEY (era, key, block)
 ) WITHOUT ROWID;
 CREATE TABLE block (
     number INTEGER PRIMARY KEY,
