@@ -139,11 +139,10 @@ fn run(arguments: &Arguments) -> Result<u64> {
                 ledger = Ledger::default();
             }
         }
-        if (round + 1) % 50 == 0 {
+        if (round + 1) % 50 == 0 || round + 1 == rounds {
             report(&tally, round + 1, begun);
         }
     }
-    report(&tally, rounds, begun);
     Ok(tally.lost)
 }
 
