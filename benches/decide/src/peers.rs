@@ -59,10 +59,14 @@ pub fn measure(
 impl Asked<'_> {
     /// Our decisions about the same calls.
     fn ours<'a>(&'a self, snapshot: &'a Snapshot) -> Pass<'a> {
+        self.ours_about(self.inputs, snapshot)
+    }
+
+    fn ours_about<'a>(&'a self, inputs: &'a Inputs, snapshot: &'a Snapshot) -> Pass<'a> {
         let mut workspace = Workspace::default();
         Box::new(move || {
-            ours::decide(snapshot, self.inputs, &self.circumstances, &mut workspace, false);
-            self.inputs.len()
+            ours::decide(snapshot, inputs, &self.circumstances, &mut workspace, false);
+            inputs.len()
         })
     }
 
@@ -70,35 +74,46 @@ impl Asked<'_> {
         Row { what: "", at: self.at, unit: "ns", ours: 0.0, peer: None, goal: Goal::None }
     }
 
-    fn cases(&self, texts: &mut Texts<'_>, full: bool) -> Result<Vec<Case>> {
+    fn cases(&self, texts: &mut Texts<'_>, inputs: &Inputs, full: bool) -> Result<Vec<Case>> {
         let case = |input| texts.case(&input, &self.filed, &self.circumstances, full);
-        self.inputs.iter().map(case).collect()
+        inputs.iter().map(case).collect()
     }
 
     /// Agreements as policies.
     fn cedar(&self, report: &mut Report) -> Result<()> {
         let mut texts = Texts::new(self.snapshot, self.source);
-        let cases = self.cases(&mut texts, false)?;
+        let cases = self.cases(&mut texts, self.inputs, false)?;
+        let allowed_inputs = self.inputs.allowed(self.snapshot);
+        let allowed = self.cases(&mut texts, &allowed_inputs, false)?;
         let entities = entities(&registered(self.source))?;
         let authorizer = Authorizer::new();
         for case in &cases {
             let response = authorizer.is_authorized(&case.request, &case.slice, &entities);
             compare(case, &response, self.source)?;
         }
-        let [ours, slices] = race(
+        let sliced = |cases| -> Pass<'_> {
+            let (entities, authorizer) = (&entities, &authorizer);
+            Box::new(move || {
+                ask_slices(cases, entities, authorizer);
+                <[Case]>::len(cases)
+            })
+        };
+        let [ours_allowed, slices_allowed, ours, slices] = race(
             self.options.rounds(),
             [
+                self.ours_about(&allowed_inputs, self.snapshot),
+                sliced(&allowed),
                 self.ours(self.snapshot),
-                Box::new(|| {
-                    ask_slices(&cases, &entities, &authorizer);
-                    cases.len()
-                }),
+                sliced(&cases),
             ],
         );
-        let row = Row { ours: ours.median, ..self.row() };
-        let peer = Some(("cedar-policy, ideal slices", slices.median));
-        let goal = Goal::Faster(25.0);
-        report.add(Row { what: "decision, 30 of 100 refused", peer, goal, ..row });
+        let row = Row { goal: Goal::Faster(25.0), ..self.row() };
+        let peer = |found| Some(("cedar-policy, ideal slices", found));
+        let what = "decision, calls that are allowed";
+        let peered = Row { ours: ours_allowed.median, peer: peer(slices_allowed.median), ..row };
+        report.add(Row { what, ..peered });
+        let peered = Row { ours: ours.median, peer: peer(slices.median), ..row };
+        report.add(Row { what: "decision, 30 of 100 refused", ..peered });
         match texts.all(LOADING_MAX)? {
             Some(all) => self.whole(report, ours.median, &all, &cases, &entities),
             None => {
@@ -168,7 +183,7 @@ impl Asked<'_> {
         let source = policy::Source { policies: Some(files.into()), ..self.source.clone() };
         let guarded = decide::compile(source)?;
         let mut texts = Texts::new(self.snapshot, self.source);
-        let cases = self.cases(&mut texts, true)?;
+        let cases = self.cases(&mut texts, self.inputs, true)?;
         let entities = entities(&registered(self.source))?;
         let authorizer = Authorizer::new();
         // What no agreement allows is refused before policies are asked.

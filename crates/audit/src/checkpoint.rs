@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use crate::disk::{self, Disk, Step};
 use crate::folder;
-use crate::queue::{Head, Shared};
+use crate::history::History;
+use crate::queue::Shared;
 use crate::sync::Instant;
+use tlog::Head;
 use tlog::note::{Checkpoint, NOTE_BYTES_MAX, Note};
 use tlog::sign::Signer;
 
@@ -22,6 +24,7 @@ pub(crate) struct Checkpointer {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) folder: PathBuf,
     pub(crate) signer: Arc<Signer>,
+    pub(crate) history: History,
     pub(crate) interval: Duration,
     /// Size that the file covers.
     pub(crate) covered: u64,
@@ -39,7 +42,7 @@ impl Checkpointer {
                 self.shared.poison(&why, None);
             }
             let written = match head.size > self.covered {
-                true => write(&*self.disk, &self.folder, &self.signer, head),
+                true => self.write(head),
                 false => Ok(()),
             };
             match written {
@@ -61,16 +64,44 @@ impl Checkpointer {
             }
         }
     }
+
+    fn write(&mut self, head: Head) -> io::Result<()> {
+        let history = &mut self.history;
+        let note = write(&*self.disk, &self.folder, history, &[&self.signer], head)?;
+        self.shared.backlog.release(note.to_string(), head);
+        Ok(())
+    }
 }
 
-/// Signs a durable head and puts it in the place of the checkpoint before.
+/// Signs a durable head and puts it in the place of the checkpoint before. With several signers
+/// the last ones vouch for the first.
 ///
-/// INVARIANT: two roots are never signed for one size. Only durable heads come here, recovery
-/// starts from the durable tree, and it refuses a tree that does not fit the last checkpoint.
-pub(crate) fn write(disk: &dyn Disk, folder: &Path, signer: &Signer, head: Head) -> io::Result<()> {
+/// INVARIANT: two roots are never signed for one size. The history of all checkpoints admits a
+/// head before it is signed, and holds the note before it is released.
+pub(crate) fn write(
+    disk: &dyn Disk,
+    folder: &Path,
+    history: &mut History,
+    signers: &[&Signer],
+    head: Head,
+) -> io::Result<Note> {
+    history.admit(head)?;
     let Head { size, root_hash } = head;
-    let checkpoint = Checkpoint { origin: signer.origin().clone(), size, root_hash };
-    let note = Note::sign(&checkpoint.to_string(), signer).map_err(io::Error::other)?;
+    let (first, others) =
+        signers.split_first().ok_or_else(|| io::Error::other("no key to sign with"))?;
+    let checkpoint = Checkpoint { origin: first.origin().clone(), size, root_hash };
+    let mut note = Note::sign(&checkpoint.to_string(), first).map_err(io::Error::other)?;
+    for signer in others {
+        note.add_signature(signer).map_err(io::Error::other)?;
+    }
+    history.append(disk, &note, head)?;
+    // If we stop here the next start releases the note.
+    release(disk, folder, &note)?;
+    Ok(note)
+}
+
+/// Puts a note that the history holds in the place of the checkpoint before.
+pub(crate) fn release(disk: &dyn Disk, folder: &Path, note: &Note) -> io::Result<()> {
     let path = folder.join(folder::CHECKPOINT);
     let temporary = folder::temporary_path(&path);
     let file = File::options().write(true).create(true).truncate(true).open(&temporary)?;

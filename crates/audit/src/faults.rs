@@ -1,6 +1,8 @@
 //! Tests in which a write or sync fails, in each of its forms, and the ledger is opened again.
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+mod keep;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -33,6 +35,19 @@ enum Fault {
     SyncTorn(u64),
     /// The sync fails, yet all is there.
     SyncDone,
+    /// A change of names fails and was not made.
+    NameLost,
+    /// A change of names fails, yet was made.
+    NameDone,
+}
+
+/// What an operation is, and so which faults it can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Write,
+    Sync,
+    /// Renaming, removing, or syncing a folder.
+    Name,
 }
 
 const FAULTS: [Fault; 8] = [
@@ -47,13 +62,17 @@ const FAULTS: [Fault; 8] = [
 ];
 
 impl Fault {
-    fn is_write(self) -> bool {
-        matches!(self, Self::WriteLost | Self::WriteTorn(_) | Self::WriteDone)
+    fn kind(self) -> Kind {
+        match self {
+            Self::WriteLost | Self::WriteTorn(_) | Self::WriteDone => Kind::Write,
+            Self::SyncLost | Self::SyncTorn(_) | Self::SyncDone => Kind::Sync,
+            Self::NameLost | Self::NameDone => Kind::Name,
+        }
     }
 
     /// Whether the data is there after all.
     fn is_done(self) -> bool {
-        matches!(self, Self::WriteDone | Self::SyncDone)
+        matches!(self, Self::WriteDone | Self::SyncDone | Self::NameDone)
     }
 }
 
@@ -67,6 +86,8 @@ struct FaultyDisk {
 struct Plan {
     /// Which operation fails, after how many of its kind, and how.
     fault: Option<(Step, usize, Fault)>,
+    /// After the fault all works again.
+    lives_on: bool,
     /// Nothing works any more.
     dead: bool,
     /// Preparing finds no space.
@@ -92,19 +113,42 @@ impl FaultyDisk {
     }
 }
 
+impl FaultyDisk {
+    /// Names have no torn form: a change is made or not, and reported as failed in both.
+    fn name_change(&self, step: Step, change: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut plan = self.plan.lock();
+        if plan.dead {
+            return Err(io_error());
+        }
+        match plan.due(step, Kind::Name) {
+            None => change(),
+            Some(fault) => {
+                if fault.is_done() {
+                    change()?;
+                }
+                Err(io_error())
+            }
+        }
+    }
+}
+
 impl Plan {
     /// Whether this operation is the one to fail.
-    fn due(&mut self, step: Step, is_write: bool) -> Option<Fault> {
+    fn due(&mut self, step: Step, kind: Kind) -> Option<Fault> {
         let (at, left, fault) = self.fault.as_mut()?;
-        if *at != step || fault.is_write() != is_write {
+        if *at != step || fault.kind() != kind {
             return None;
         }
         if *left > 0 {
             *left -= 1;
             return None;
         }
-        self.dead = true;
-        Some(*fault)
+        let fault = *fault;
+        match self.lives_on {
+            true => self.fault = None,
+            false => self.dead = true,
+        }
+        Some(fault)
     }
 }
 
@@ -131,7 +175,7 @@ impl Disk for FaultyDisk {
             return Err(io_error());
         }
         if (plan.full && step == Step::Prepare)
-            || (plan.full_for_checkpoints && step == Step::Checkpoint)
+            || (plan.full_for_checkpoints && matches!(step, Step::Checkpoint | Step::History))
         {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -143,7 +187,7 @@ impl Disk for FaultyDisk {
             }
             (plan.replaced, plan.offset) = (replaced, offset);
         }
-        match plan.due(step, true) {
+        match plan.due(step, Kind::Write) {
             None => RealDisk.write_at(step, file, bytes, offset),
             Some(Fault::WriteTorn(seed)) => {
                 write_sectors(file, bytes, offset, seed);
@@ -166,7 +210,7 @@ impl Disk for FaultyDisk {
         if plan.dead {
             return Err(io_error());
         }
-        match plan.due(step, false) {
+        match plan.due(step, Kind::Sync) {
             None => RealDisk.sync(step, file),
             Some(Fault::SyncLost) => {
                 file.write_all_at(&plan.replaced, plan.offset)?;
@@ -178,6 +222,18 @@ impl Disk for FaultyDisk {
             }
             Some(_) => Err(io_error()),
         }
+    }
+
+    fn rename(&self, step: Step, from: &Path, to: &Path) -> io::Result<()> {
+        self.name_change(step, || RealDisk.rename(step, from, to))
+    }
+
+    fn remove(&self, step: Step, path: &Path) -> io::Result<()> {
+        self.name_change(step, || RealDisk.remove(step, path))
+    }
+
+    fn sync_folder(&self, step: Step, folder: &Path) -> io::Result<()> {
+        self.name_change(step, || RealDisk.sync_folder(step, folder))
     }
 }
 
@@ -239,6 +295,8 @@ fn every_fault_leaves_a_ledger_that_loads() {
             (Step::Frame, 6),
             (Step::Header, 1),
             (Step::Header, 3),
+            (Step::History, 1),
+            (Step::History, 3),
             (Step::Checkpoint, 1),
             (Step::Checkpoint, 3),
             (Step::Prepare, 3),
@@ -264,7 +322,7 @@ fn every_fault_leaves_a_ledger_that_loads() {
 #[test]
 fn a_fault_while_opening_leaves_a_ledger_that_opens() {
     for fault in FAULTS {
-        for step in [Step::Prepare, Step::Header, Step::Checkpoint] {
+        for step in [Step::Prepare, Step::Header, Step::History, Step::Checkpoint] {
             let folder = tempfile::tempdir().unwrap();
             let disk = FaultyDisk::new(Some((step, 0, fault)));
             let opened = Log::open_on(options(folder.path()), disk);
@@ -278,7 +336,7 @@ fn a_fault_while_opening_leaves_a_ledger_that_opens() {
             let (log, _) = Log::open_on(options(folder.path()), torn).unwrap();
             assert_eq!(append_until_refused(&log, 10), 5);
             drop(log);
-            let after = if fault.is_write() { after } else { 0 };
+            let after = if fault.kind() == Kind::Write { after } else { 0 };
             let disk = FaultyDisk::new(Some((Step::Recover, after, fault)));
             assert!(Log::open_on(options(folder.path()), disk).is_err());
             assert_eq!(check_after(folder.path(), 5), 5);

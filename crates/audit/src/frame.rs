@@ -61,6 +61,26 @@ impl FrameHeader {
         (bytes, crc)
     }
 
+    /// Reads the header, and its checksum, that `bytes` of a segment begin with, `offset` bytes
+    /// from the segment's start.
+    pub(crate) fn read(bytes: &[u8], offset: usize) -> Result<(Self, u32), FrameFault> {
+        let Some((bytes, stored)) = bytes
+            .first_chunk::<FRAME_HEADER_BYTES>()
+            .and_then(|bytes| Some((bytes, u32::from_le_bytes(*bytes.last_chunk()?))))
+        else {
+            return Err(FrameFault::Zero);
+        };
+        if zeros::is_zero(bytes) {
+            return Err(FrameFault::Zero);
+        }
+        let computed = crc32c::crc32c(bytes.get(..CRC_OFFSET).unwrap_or_default());
+        if stored != computed {
+            return Err(FrameFault::Header { computed, stored });
+        }
+        let foreign = FrameFault::Content { offset, what: "frame header is not of this format" };
+        Self::decode(bytes).map(|header| (header, stored)).ok_or(foreign)
+    }
+
     /// Fields of a header whose checksum is right.
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(bytes);
@@ -158,21 +178,7 @@ impl<'a> Frame<'a> {
     pub(crate) fn read(segment: &'a [u8], offset: usize) -> Result<Self, FrameFault> {
         let content = |offset, what| FrameFault::Content { offset, what };
         let rest = segment.get(offset..).unwrap_or_default();
-        let Some((bytes, stored)) = rest
-            .first_chunk::<FRAME_HEADER_BYTES>()
-            .and_then(|bytes| Some((bytes, u32::from_le_bytes(*bytes.last_chunk()?))))
-        else {
-            return Err(FrameFault::Zero);
-        };
-        if zeros::is_zero(bytes) {
-            return Err(FrameFault::Zero);
-        }
-        let computed = crc32c::crc32c(bytes.get(..CRC_OFFSET).unwrap_or_default());
-        if stored != computed {
-            return Err(FrameFault::Header { computed, stored });
-        }
-        let header = FrameHeader::decode(bytes)
-            .ok_or(content(offset, "frame header is not of this format"))?;
+        let (header, stored) = FrameHeader::read(rest, offset)?;
         let frame = rest
             .get(..header.frame_bytes())
             .ok_or(content(offset + 12, "frame reaches beyond its segment"))?;

@@ -24,34 +24,61 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod archive;
+mod backlog;
+#[cfg(test)]
+mod backlog_tests;
 mod checkpoint;
+mod closed;
 mod disk;
+mod edge;
 #[cfg(test)]
 mod faults;
 mod fields;
 mod folder;
+mod follow;
 mod frame;
+mod history;
+mod keep;
+mod keys;
 mod locate;
 mod log;
+mod lookup;
 mod prepare;
 mod queue;
 mod read;
 mod receipt;
 mod recover;
+mod restore;
 mod scan;
+mod seal;
+mod sealed;
 mod segment;
+mod source;
+mod subtrees;
 mod sync;
+mod tail;
 mod ticket;
+mod tiler;
+mod tiles;
 mod verify;
 mod writer;
 mod zeros;
 
+pub use archive::{Expired, RemoveError};
+pub use follow::KeyChange;
 pub use frame::ENTRY_BYTES_MAX;
+pub use keep::{Archive, EntryTerm, Keeping, Sealing};
+pub use keys::{Keys, KeysError};
 pub use log::{CloseError, Log, Options, Recovered, Status};
+pub use lookup::{Held, Reader};
 pub use queue::{AppendError, Trouble};
-pub use read::{Entries, ReadError, entries};
+pub use read::{Absence, Entries, ReadError, Record, Records, entries, records};
 pub use receipt::{GROUP_ENTRIES_MAX, ReceiptError, verify_receipt};
 pub use recover::OpenError;
 pub use segment::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+pub use source::Source;
+pub use tail::Tail;
 pub use ticket::{Durable, DurableFuture, LedgerError, Ticket};
-pub use verify::{Verified, VerifyError, verify_folder};
+pub use tiles::{Tiles, TilesError};
+pub use verify::{Removed, Unread, UnreadSegment, Verified, VerifyError, verify, verify_folder};

@@ -26,7 +26,7 @@ pub(crate) struct Flip {
 }
 
 /// All single bytes whose change explains that `bytes` bytes have another checksum than stored.
-fn explanations(computed: u32, stored: u32, bytes: usize) -> impl Iterator<Item = Flip> {
+pub(crate) fn explanations(computed: u32, stored: u32, bytes: usize) -> impl Iterator<Item = Flip> {
     let mut register = computed ^ stored;
     (0..bytes).rev().filter_map(move |at| {
         register = (0..8).fold(register, |register, _| back_one_bit(register));
@@ -103,10 +103,32 @@ pub(crate) fn in_segment_header(
     })
 }
 
-fn toggle(bytes: &mut [u8], flip: Flip) {
+pub(crate) fn toggle(bytes: &mut [u8], flip: Flip) {
     if let Some(byte) = bytes.get_mut(flip.at) {
         *byte ^= flip.change;
     }
+}
+
+/// The byte of a text that ends in its checksum without which it is what `is_whole` accepts.
+pub(crate) fn in_checked(text: &[u8], is_whole: impl Fn(&[u8]) -> bool) -> Option<Flip> {
+    let (body, stored) = text.split_last_chunk::<4>()?;
+    let (computed, stored) = (crc32c::crc32c(body), u32::from_le_bytes(*stored));
+    let mut trial = text.to_vec();
+    let flips: Vec<Flip> = explanations(computed, stored, body.len())
+        .chain(in_checksum(computed, stored, body.len()))
+        .collect();
+    flips.into_iter().find(|flip| {
+        toggle(&mut trial, *flip);
+        let whole = is_whole(&trial);
+        toggle(&mut trial, *flip);
+        whole
+    })
+}
+
+/// What is said of a changed byte.
+pub(crate) fn changed(bytes: &[u8], flip: Flip) -> String {
+    let is = bytes.get(flip.at).copied().unwrap_or_default();
+    format!("byte is 0x{is:02x}, was 0x{:02x}", is ^ flip.change)
 }
 
 /// The byte of a checkpoint without which one of the keys' signatures holds; found by trying.

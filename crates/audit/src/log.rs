@@ -15,12 +15,17 @@ use crate::checkpoint::Checkpointer;
 use crate::disk::{self, Disk, RealDisk};
 use crate::folder;
 use crate::frame::{FRAME_HEADER_BYTES, SECTOR_BYTES};
+use crate::keep::{Archive, Keep, Keeper, Keeping, Sealing};
 use crate::prepare::Preparer;
-use crate::queue::{AppendError, BATCH_BYTES_MAX, Head, Identity, Room, Shared, Start, Trouble};
+use crate::queue::{AppendError, BATCH_BYTES_MAX, Identity, Room, Shared, Start, Trouble};
 use crate::recover::{self, OpenError, Recovery};
 use crate::segment::{HEADER_BYTES, SEGMENT_BYTES_MIN, is_segment_length};
+use crate::source::Source;
 use crate::ticket::Ticket;
+use crate::tiler::Tiler;
+use crate::tiles::Tiles;
 use crate::writer::Writer;
+use tlog::Head;
 use tlog::sign::{Origin, Signer};
 use tlog::tree::Hash;
 
@@ -37,6 +42,9 @@ pub struct Options {
     pub origin: Origin,
     /// Signs checkpoints and receipts, under the same name.
     pub signer: Arc<Signer>,
+    /// The key before, when `signer` is a new one: it signs the first checkpoint of the new key,
+    /// so that who trusts the old key can trust the new one. Not needed later.
+    pub previous: Option<Arc<Signer>>,
     /// Where times in frames and receipts come from.
     pub clock: Arc<dyn Clock>,
     /// Length of new segment files. Two are kept ready beside the one in use, so a new ledger
@@ -47,19 +55,38 @@ pub struct Options {
     pub pending_entries_max: usize,
     /// Longest time from an entry to a checkpoint that covers it.
     pub checkpoint_interval: Duration,
+    /// How full segments are sealed; `None` leaves them as they are.
+    pub sealing: Option<Sealing>,
+    /// Where sealed segments go in time; `None` leaves them in the ledger's folder.
+    pub archive: Option<Archive>,
 }
 
 impl Options {
-    /// Segments of 64 MiB, 65,536 entries pending at most, a checkpoint every second.
+    /// Segments of 64 MiB, 65,536 entries pending at most, a checkpoint every second; nothing is
+    /// sealed or archived.
     pub fn new(directory: PathBuf, origin: Origin, signer: Arc<Signer>) -> Self {
         Self {
             directory,
             origin,
             signer,
+            previous: None,
             clock: Arc::new(SystemClock),
             segment_bytes: SEGMENT_BYTES,
             pending_entries_max: PENDING_ENTRIES_MAX,
             checkpoint_interval: CHECKPOINT_INTERVAL,
+            sealing: None,
+            archive: None,
+        }
+    }
+}
+
+impl Options {
+    /// Where a ledger opened with these options is read from.
+    pub fn source(&self) -> Source {
+        Source {
+            folder: self.directory.clone(),
+            archives: self.archive.iter().map(|archive| archive.folder.clone()).collect(),
+            keys: self.sealing.as_ref().map(|sealing| sealing.keys.clone()).unwrap_or_default(),
         }
     }
 }
@@ -86,6 +113,8 @@ pub struct Status {
     pub root_hash: Hash,
     /// Why it refuses entries, if it does.
     pub trouble: Option<Trouble>,
+    /// How sealing and archiving stand.
+    pub keeping: Keeping,
 }
 
 /// Why a ledger did not close in good order. What was told durable is durable all the same.
@@ -106,7 +135,19 @@ pub enum CloseError {
 pub struct Log {
     shared: Arc<Shared>,
     origin: Origin,
+    keep: Arc<Keep>,
+    site: Site,
+    tiles: Tiles,
     running: Mutex<Option<Running>>,
+}
+
+/// What removals work on.
+pub(crate) struct Site {
+    pub(crate) source: Source,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Held for the length of a removal.
+    pub(crate) removing: Mutex<()>,
 }
 
 /// What ends with the ledger: the threads, then the lock on the folder.
@@ -114,6 +155,8 @@ struct Running {
     writer: JoinHandle<()>,
     preparer: JoinHandle<()>,
     checkpointer: JoinHandle<io::Result<()>>,
+    keeper: Option<JoinHandle<()>>,
+    tiler: JoinHandle<()>,
     _lock: File,
 }
 
@@ -140,10 +183,18 @@ impl Log {
             discarded_bytes: recovery.discarded_bytes,
             root_hash: recovery.chain.frontier.root(),
         };
-        let (shared, running) = start(options.clone(), disk, recovery, lock)
+        let site = Site {
+            source: options.source(),
+            disk: Arc::clone(&disk),
+            clock: Arc::clone(&options.clock),
+            removing: Mutex::new(()),
+        };
+        let (origin, keep) = (options.origin.clone(), Arc::new(Keep::new(recovery.chain.segment)));
+        let tiles = Tiles::empty(options.source(), true);
+        let (shared, running) = start(options, disk, recovery, Arc::clone(&keep), lock, &tiles)
             .map_err(|source| OpenError::io("start", &folder, source))?;
-        let log = Self { shared, origin: options.origin, running: Mutex::new(Some(running)) };
-        Ok((log, recovered))
+        let running = Mutex::new(Some(running));
+        Ok((Self { shared, origin, keep, site, tiles, running }, recovered))
     }
 
     /// Takes an entry, of at most 65,535 bytes, and gives it an index. Cheap; from any thread.
@@ -166,13 +217,25 @@ impl Log {
     /// How the ledger stands.
     pub fn status(&self) -> Status {
         let (Head { size, root_hash }, trouble) = self.shared.head();
-        Status { origin: self.origin.clone(), size, root_hash, trouble }
+        let keeping = self.keep.keeping();
+        Status { origin: self.origin.clone(), size, root_hash, trouble, keeping }
+    }
+
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// The ledger as tiles, for proofs and for those who follow it. They come a moment after the
+    /// checkpoints, and can be read after the ledger is closed.
+    pub fn tiles(&self) -> Tiles {
+        self.tiles.clone()
     }
 
     /// Waits until all that was appended is durable, writes the last checkpoint, and lets go of
     /// the folder. Later appends are refused.
     pub fn close(&self) -> Result<(), CloseError> {
         self.shared.begin_close();
+        self.keep.end();
         let mut running = self.running.lock();
         let checkpoint = match running.take() {
             Some(running) => running.end(&self.shared),
@@ -201,8 +264,13 @@ impl Running {
         let _ = self.writer.join();
         shared.end_writer();
         let _ = self.preparer.join();
+        let _ = self.keeper.map(JoinHandle::join);
         let panicked = |_| Err(io::Error::other("checkpoint thread panicked"));
-        self.checkpointer.join().unwrap_or_else(panicked)
+        let outcome = self.checkpointer.join().unwrap_or_else(panicked);
+        shared.backlog.end();
+        // Tiles that were not made are made at the next start.
+        let _ = self.tiler.join();
+        outcome
     }
 }
 
@@ -210,13 +278,19 @@ fn check(options: &Options) -> Result<(), OpenError> {
     if !is_segment_length(options.segment_bytes) {
         return Err(OpenError::SegmentBytes(options.segment_bytes));
     }
-    if options.signer.origin() != &options.origin {
-        return Err(OpenError::SignerOrigin {
-            signer: options.signer.origin().clone(),
-            origin: options.origin.clone(),
-        });
+    if let Some(Sealing { keys, seal_with: Some(id), .. }) = &options.sealing
+        && !keys.ids().any(|known| known == id)
+    {
+        return Err(OpenError::SealingKey(id.clone()));
     }
-    Ok(())
+    let signers = [Some(&options.signer), options.previous.as_ref()];
+    match signers.into_iter().flatten().find(|signer| *signer.origin() != options.origin) {
+        Some(signer) => Err(OpenError::SignerOrigin {
+            signer: signer.origin().clone(),
+            origin: options.origin.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {
@@ -246,21 +320,25 @@ fn start(
     options: Options,
     disk: Arc<dyn Disk>,
     recovery: Recovery,
+    keep: Arc<Keep>,
     lock: File,
+    tiles: &Tiles,
 ) -> io::Result<(Arc<Shared>, Running)> {
     let frontier = &recovery.chain.frontier;
     // Segments prepared under other options may be smaller.
     let lengths = recovery.prepared.iter().map(|prepared| prepared.bytes);
     let smallest = lengths.chain([options.segment_bytes]).min().unwrap_or(SEGMENT_BYTES_MIN);
     let room = smallest as usize - HEADER_BYTES - FRAME_HEADER_BYTES - SECTOR_BYTES;
+    let head = Head { size: frontier.size(), root_hash: frontier.root() };
     let written = Identity::of(recovery.path, &recovery.current.file)?;
     let shared = Arc::new(Shared::new(Start {
-        head: Head { size: frontier.size(), root_hash: frontier.root() },
+        head,
         written: written.clone(),
         prepared: recovery.prepared,
         pending_entries_max: options.pending_entries_max,
         batch_bytes_max: BATCH_BYTES_MAX.min(room),
     }));
+    let keeper = keeper(&options, &shared, &disk, &keep);
     let writer = Writer {
         shared: Arc::clone(&shared),
         disk: Arc::clone(&disk),
@@ -269,6 +347,7 @@ fn start(
         current: recovery.current,
         written,
         chain: recovery.chain,
+        keep,
     };
     let preparer = Preparer {
         shared: Arc::clone(&shared),
@@ -277,11 +356,18 @@ fn start(
         segment_bytes: options.segment_bytes,
         next: recovery.next_segment,
     };
+    let tiler = Tiler {
+        shared: Arc::clone(&shared),
+        tiles: tiles.clone(),
+        folder: options.directory.clone(),
+        head,
+    };
     let checkpointer = Checkpointer {
         shared: Arc::clone(&shared),
         disk,
         folder: options.directory,
         signer: options.signer,
+        history: recovery.history,
         interval: options.checkpoint_interval,
         covered: recovery.covered,
     };
@@ -289,9 +375,31 @@ fn start(
         writer: spawn("ledger-writer", &shared, move || writer.run())?,
         preparer: spawn("ledger-preparer", &shared, move || preparer.run())?,
         checkpointer: spawn("ledger-checkpoint", &shared, move || checkpointer.run())?,
+        keeper: keeper.start()?,
+        tiler: spawn("ledger-tiles", &shared, move || tiler.run())?,
         _lock: lock,
     };
     Ok((shared, running))
+}
+
+/// What seals and archives segments.
+fn keeper(
+    options: &Options,
+    shared: &Arc<Shared>,
+    disk: &Arc<dyn Disk>,
+    keep: &Arc<Keep>,
+) -> Keeper {
+    Keeper {
+        keep: Arc::clone(keep),
+        shared: Arc::clone(shared),
+        disk: Arc::clone(disk),
+        clock: Arc::clone(&options.clock),
+        signer: Arc::clone(&options.signer),
+        source: options.source(),
+        folder: options.directory.clone(),
+        sealing: options.sealing.clone(),
+        archive: options.archive.clone(),
+    }
 }
 
 fn spawn<T: Send + 'static>(

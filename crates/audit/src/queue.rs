@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::backlog::Backlog;
 use crate::frame::{ENTRY_BYTES_MAX, FrameBuilder, stored_bytes};
 use crate::receipt::Commit;
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 use crate::ticket::{Batch, LedgerError, Ticket};
+use tlog::Head;
 use tlog::tree::{self, Hash};
 
 /// Entries of one frame, in bytes, at most; less if the segments are smaller.
@@ -82,13 +84,6 @@ impl From<Trouble> for LedgerError {
             Trouble::Failed(why) => Self::Failed(why),
         }
     }
-}
-
-/// Size and root hash of the durable tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) size: u64,
-    pub(crate) root_hash: Hash,
 }
 
 /// A batch that takes entries, or waits for the writer.
@@ -178,6 +173,8 @@ pub(crate) struct Shared {
     segments: Condvar,
     preparer: Condvar,
     checkpointer: Condvar,
+    /// For the tiles.
+    pub(crate) backlog: Backlog,
     pending_entries_max: u64,
     batch_bytes_max: usize,
 }
@@ -217,6 +214,7 @@ impl Shared {
             segments: Condvar::new(),
             preparer: Condvar::new(),
             checkpointer: Condvar::new(),
+            backlog: Backlog::default(),
             pending_entries_max: start.pending_entries_max as u64,
             batch_bytes_max: start.batch_bytes_max,
         }
@@ -326,6 +324,10 @@ impl Shared {
         };
         state.pending_bytes = state.pending_bytes.saturating_sub(done.bytes);
         state.recycle(done.frame);
+        if outcome.is_ok() {
+            // Under the lock: who sees the head finds its hashes there.
+            self.backlog.push(done.leaves, head);
+        }
         drop(state);
         done.batch.settle(outcome);
     }

@@ -12,17 +12,20 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::checkpoint;
+use crate::closed::ClosedError;
 use crate::disk::{Disk, Step};
 use crate::folder;
 use crate::frame::Chain;
+use crate::history::{self, History, Tail};
 use crate::log::Options;
 use crate::prepare;
-use crate::queue::{Head, Prepared};
+use crate::queue::Prepared;
 use crate::scan::{Blank, End, Used, check_dense, open_segments, scan};
 use crate::segment::{HEADER_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::writer::{Current, begin_segment};
+use tlog::Head;
 use tlog::note::{Checkpoint, Note, NoteError};
-use tlog::sign::Origin;
+use tlog::sign::{Origin, Signer};
 use tlog::tree::Frontier;
 
 /// Why a ledger could not be opened for writing.
@@ -97,6 +100,21 @@ pub enum OpenError {
          acknowledged entries were changed, put the segments back from a copy"
     )]
     RootMismatch(u64),
+    /// The checkpoint is older than the one that a segment was sealed under.
+    #[error(
+        "file `checkpoint` vouches for {size} entries only, `{}` was sealed under a later one: \
+         put the newest checkpoint back from a copy",
+        path.display()
+    )]
+    OldCheckpoint {
+        /// Size in the checkpoint.
+        size: u64,
+        /// The sealed segment.
+        path: PathBuf,
+    },
+    /// Segments are to be sealed with a key that was not given.
+    #[error("there is no key `{0}` to seal segments with, give it among the keys")]
+    SealingKey(String),
     /// There are entries and no checkpoint.
     #[error("file `checkpoint` is missing, put it back from a copy")]
     CheckpointMissing,
@@ -111,6 +129,20 @@ impl OpenError {
     }
 }
 
+impl From<ClosedError> for OpenError {
+    fn from(error: ClosedError) -> Self {
+        match error {
+            ClosedError::Io { path, source } => Self::io("read", &path, source),
+            ClosedError::Damaged { path: file, offset, what } => {
+                Self::Damaged { file, offset, what }
+            }
+            ClosedError::Shut { path: file, shut } => {
+                Self::Damaged { file, offset: 0, what: shut.to_string() }
+            }
+        }
+    }
+}
+
 /// What the threads of an opened ledger start from.
 #[derive(Debug)]
 pub(crate) struct Recovery {
@@ -120,6 +152,7 @@ pub(crate) struct Recovery {
     pub(crate) prepared: VecDeque<Prepared>,
     /// Number of the next segment to prepare.
     pub(crate) next_segment: u64,
+    pub(crate) history: History,
     /// Size that the checkpoint file covers.
     pub(crate) covered: u64,
     pub(crate) discarded_bytes: u64,
@@ -130,17 +163,24 @@ pub(crate) fn recover(options: &Options, disk: &dyn Disk) -> Result<Recovery, Op
     let folder = &options.directory;
     let listing = folder::list(folder).map_err(|e| OpenError::io("list", folder, e))?;
     check_dense(folder, &listing)?;
-    let note = read_checkpoint(folder)?;
-    let vouched = note.as_ref().map(|note| note.text().parse::<Checkpoint>()).transpose()?;
+    let released = read_checkpoint(folder)?;
+    let checkpoint = released.as_ref().map(|note| note.text().parse::<Checkpoint>()).transpose()?;
+    let tail = history::read_tail(folder, checkpoint.as_ref())?;
+    let (note, vouched) = newest(released.clone().zip(checkpoint.clone()), &tail).unzip();
     let size = vouched.as_ref().map_or(u64::MAX, |vouched| vouched.size);
-    let (used, blank) = open_segments(folder, &listing.segments, &options.origin, size)?;
+    let (used, blank) = open_segments(folder, &listing, &options.origin, size)?;
     if let (Some(note), Some(vouched)) = (&note, &vouched) {
         check_checkpoint(note, vouched, options, &used)?;
+    }
+    if let Some((released, checkpoint)) = released.as_ref().zip(checkpoint.as_ref()) {
+        check_checkpoint(released, checkpoint, options, &used)?;
     }
     let (chain, end) = scan(&used, vouched.as_ref())?;
 
     // All checks have passed: from here on the folder is changed. If we stop in between, the
     // next start finds the same durable end and does the rest.
+    let history = History::open(folder, &tail)
+        .map_err(|e| OpenError::io("open", &folder.join(folder::CHECKPOINTS), e))?;
     for path in &listing.temporary {
         fs::remove_file(path).map_err(|e| OpenError::io("remove", path, e))?;
     }
@@ -149,7 +189,7 @@ pub(crate) fn recover(options: &Options, disk: &dyn Disk) -> Result<Recovery, Op
         clear_torn_header(disk, &blank)?;
         prepared.push_back(blank.prepared);
     }
-    let next_segment = listing.segments.last().map_or(0, |last| last + 1);
+    let next_segment = listing.numbers().last().map_or(0, |last| last + 1);
     let discarded_bytes = end.as_ref().map_or(0, |end| end.torn_bytes);
     let mut recovery = match (used.into_iter().last(), end) {
         (Some(last), Some(end)) => {
@@ -157,19 +197,33 @@ pub(crate) fn recover(options: &Options, disk: &dyn Disk) -> Result<Recovery, Op
             let bytes = last.header.segment_bytes;
             let current = Current { file: last.file, bytes, offset: end.offset };
             let (path, covered) = (last.path, size);
-            let mut recovery =
-                Recovery { current, path, chain, prepared, next_segment, covered, discarded_bytes };
+            let mut recovery = Recovery {
+                current,
+                path,
+                chain,
+                prepared,
+                next_segment,
+                history,
+                covered,
+                discarded_bytes,
+            };
             if last.header.key != options.signer.verifying_key() {
                 recovery.begin_segment(options, disk)?;
-            } else if vouched.is_some() {
-                return Ok(recovery);
             }
             recovery
         }
-        _ => Recovery::fresh(options, disk, prepared, next_segment)?,
+        _ => Recovery::fresh(options, disk, prepared, next_segment, history)?,
     };
-    recovery.checkpoint(options, disk)?;
+    recovery.settle_checkpoint(options, disk, note.as_ref(), released.as_ref(), &tail)?;
     Ok(recovery)
+}
+
+/// The newest checkpoint that was signed: the released one, or one that a crash kept from being
+/// released.
+fn newest(released: Option<(Note, Checkpoint)>, tail: &Tail) -> Option<(Note, Checkpoint)> {
+    // Without the released one, and with entries, something was taken away.
+    let kept = tail.last.as_ref().filter(|(_, kept)| kept.size == 0 || released.is_some());
+    kept.cloned().or(released)
 }
 
 impl Recovery {
@@ -179,6 +233,7 @@ impl Recovery {
         disk: &dyn Disk,
         mut prepared: VecDeque<Prepared>,
         mut next_segment: u64,
+        history: History,
     ) -> Result<Self, OpenError> {
         let first = next_prepared(options, disk, &mut prepared, &mut next_segment)?;
         let mut chain = Chain { segment: 0, prev_crc: 0, frontier: Frontier::new() };
@@ -186,7 +241,7 @@ impl Recovery {
         let (current, _) = begin_segment(disk, first, &mut chain, &options.signer, &*options.clock)
             .map_err(|e| OpenError::io("write", &path, e))?;
         let (covered, discarded_bytes) = (0, 0);
-        Ok(Self { current, path, chain, prepared, next_segment, covered, discarded_bytes })
+        Ok(Self { current, path, chain, prepared, next_segment, history, covered, discarded_bytes })
     }
 
     /// Goes on in a new segment, so that the new key is on record before it signs.
@@ -198,15 +253,46 @@ impl Recovery {
         Ok(())
     }
 
-    /// The first checkpoint of a ledger, or of a key.
+    /// Sees to it that the newest checkpoint is signed with this key, kept and released.
     ///
     /// INVARIANT: there is a checkpoint before the first entry, so a missing one shows.
-    fn checkpoint(&mut self, options: &Options, disk: &dyn Disk) -> Result<(), OpenError> {
-        let frontier = &self.chain.frontier;
-        self.covered = frontier.size();
-        let head = Head { size: frontier.size(), root_hash: frontier.root() };
-        checkpoint::write(disk, &options.directory, &options.signer, head)
-            .map_err(|e| OpenError::io("write checkpoint in", &options.directory, e))
+    fn settle_checkpoint(
+        &mut self,
+        options: &Options,
+        disk: &dyn Disk,
+        newest: Option<&Note>,
+        released: Option<&Note>,
+        tail: &Tail,
+    ) -> Result<(), OpenError> {
+        let folder = &options.directory;
+        let signed_by = |signer: &Signer| {
+            newest.is_some_and(|note| note.verify(&signer.verifying_key()).is_ok())
+        };
+        let settled = match newest.filter(|_| signed_by(&options.signer)) {
+            Some(note) if tail.last.is_none() => {
+                // A ledger from before all checkpoints were kept: the history begins here.
+                tracing::warn!(size = self.covered, "`checkpoints.log` begins with this size");
+                let root_hash = note.text().parse::<Checkpoint>()?.root_hash;
+                let head = Head { size: self.covered, root_hash };
+                self.history.append(disk, note, head)
+            }
+            Some(note) if released != Some(note) => checkpoint::release(disk, folder, note),
+            Some(_) => Ok(()),
+            None => {
+                // The first of a ledger, or of a key: then the key before vouches for it.
+                let previous = options.previous.as_deref().filter(|previous| signed_by(previous));
+                let signers: Vec<&Signer> =
+                    [Some(&*options.signer), previous].into_iter().flatten().collect();
+                if newest.is_some() && previous.is_none() {
+                    tracing::warn!("the ledger's key changed without the old key's signature");
+                }
+                let frontier = &self.chain.frontier;
+                self.covered = frontier.size();
+                let head = Head { size: frontier.size(), root_hash: frontier.root() };
+                checkpoint::write(disk, folder, &mut self.history, &signers, head).map(|_| ())
+            }
+        };
+        settled.map_err(|e| OpenError::io("write checkpoint in", folder, e))
     }
 }
 

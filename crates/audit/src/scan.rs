@@ -7,11 +7,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::closed::Closed;
 use crate::folder::{self, Listing};
 use crate::frame::{Chain, Frame, FrameFault, SECTOR_BYTES};
 use crate::queue::Prepared;
 use crate::recover::OpenError;
 use crate::segment::{HEADER_BYTES, HeaderBlock, SegmentHeader, is_segment_length};
+use crate::source::{Place, Source};
 use crate::zeros;
 use tlog::note::Checkpoint;
 use tlog::sign::Origin;
@@ -23,6 +25,8 @@ pub(crate) struct Used {
     pub(crate) file: File,
     pub(crate) header: SegmentHeader,
     pub(crate) crc: u32,
+    /// Whether only its header is to be had here: it is sealed, archived or gone.
+    pub(crate) closed: bool,
 }
 
 /// A segment that no frame was written to; its header may be torn.
@@ -43,7 +47,7 @@ pub(crate) struct End {
 
 /// Segments are numbered without gaps, from 0.
 pub(crate) fn check_dense(folder: &Path, listing: &Listing) -> Result<(), OpenError> {
-    match listing.segments.iter().zip(0..).find(|(found, number)| *found != number) {
+    match listing.numbers().iter().zip(0..).find(|(found, number)| *found != number) {
         Some((_, missing)) => Err(OpenError::MissingSegment(folder::segment_path(folder, missing))),
         None => Ok(()),
     }
@@ -53,13 +57,17 @@ pub(crate) fn check_dense(folder: &Path, listing: &Listing) -> Result<(), OpenEr
 /// was vouched for last, and those after them that are blank.
 pub(crate) fn open_segments(
     folder: &Path,
-    numbers: &[u64],
+    listing: &Listing,
     origin: &Origin,
     vouched_size: u64,
 ) -> Result<(VecDeque<Used>, VecDeque<Blank>), OpenError> {
     let (mut used, mut blank) = (VecDeque::new(), VecDeque::new());
-    for &number in numbers.iter().rev() {
-        match open_segment(folder, number, origin)? {
+    for &number in listing.numbers().iter().rev() {
+        let found = match listing.segments.binary_search(&number) {
+            Ok(_) => open_segment(folder, number, origin)?,
+            Err(_) => open_closed(folder, number, origin)?,
+        };
+        match found {
             Found::Blank(found) if used.is_empty() => blank.push_front(found),
             Found::Blank(found) => {
                 let what = "header is blank, segments in use follow";
@@ -103,11 +111,8 @@ fn open_segment(folder: &Path, number: u64, origin: &Origin) -> Result<Found, Op
             if header.segment_bytes != bytes {
                 return Err(damaged(&path, 24, "length does not match the file's"));
             }
-            if header.key.origin() != origin {
-                let (found, expected) = (header.key.origin().clone(), origin.clone());
-                return Err(OpenError::OtherLedger { found, expected });
-            }
-            return Ok(Found::Used(Used { path, file, header: *header, crc }));
+            check_origin(&header, origin)?;
+            return Ok(Found::Used(Used { path, file, header: *header, crc, closed: false }));
         }
         HeaderBlock::Foreign { offset, what } => return Err(damaged(&path, offset, what)),
         // A header is synced before any frame is written, so with a frame it was whole once.
@@ -116,6 +121,28 @@ fn open_segment(folder: &Path, number: u64, origin: &Origin) -> Result<Found, Op
         HeaderBlock::Broken { .. } => true,
     };
     Ok(Found::Blank(Blank { prepared: Prepared { number, path, file, bytes }, torn }))
+}
+
+fn check_origin(header: &SegmentHeader, origin: &Origin) -> Result<(), OpenError> {
+    match header.key.origin() == origin {
+        true => Ok(()),
+        false => {
+            let (found, expected) = (header.key.origin().clone(), origin.clone());
+            Err(OpenError::OtherLedger { found, expected })
+        }
+    }
+}
+
+/// Of a closed segment recovery needs the header only: a checkpoint was over it when it was sealed.
+fn open_closed(folder: &Path, number: u64, origin: &Origin) -> Result<Found, OpenError> {
+    let missing = || OpenError::MissingSegment(folder::segment_path(folder, number));
+    let closed = match Source::folder(folder.to_owned()).place(number)? {
+        Some(Place::Sealed { closed, .. } | Place::Away(closed) | Place::Gone(closed)) => closed,
+        Some(Place::Raw(_)) | None => return Err(missing()),
+    };
+    let Closed { path, file, segment: header, segment_crc: crc, .. } = *closed;
+    check_origin(&header, origin)?;
+    Ok(Found::Used(Used { path, file, header, crc, closed: true }))
 }
 
 fn damaged(file: &Path, offset: usize, what: impl Into<String>) -> OpenError {
@@ -140,6 +167,12 @@ pub(crate) fn scan(
     note_root(&chain.frontier);
     let mut rest = used.iter().skip(start.unwrap_or(0)).peekable();
     while let Some(segment) = rest.next() {
+        if segment.closed {
+            return Err(match vouched {
+                Some(_) => OpenError::OldCheckpoint { size, path: segment.path.clone() },
+                None => OpenError::CheckpointMissing,
+            });
+        }
         chain = Chain {
             segment: segment.header.number,
             prev_crc: segment.crc,

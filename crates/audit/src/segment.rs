@@ -64,7 +64,7 @@ pub const SEGMENT_BYTES_MIN: u64 = 128 << 10;
 pub const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 pub(crate) const HEADER_BYTES: usize = 4096;
 /// No ledger gets there; keeps sums of a forged header from overflowing.
-const FIRST_INDEX_MAX: u64 = 1 << 62;
+pub(crate) const FIRST_INDEX_MAX: u64 = 1 << 62;
 const VERSION: u16 = 1;
 pub(crate) const MAGIC: [u8; 8] = *b"GLSEGMNT";
 const ALGORITHM_ED25519: u8 = 1;

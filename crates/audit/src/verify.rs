@@ -8,11 +8,22 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+mod closed;
+mod damage;
+
+pub use closed::{Removed, Unread, UnreadSegment};
+
+use closed::Tally;
+use damage::{bad_checkpoint, broken_header, check_blank};
+
+use crate::closed::ClosedError;
 use crate::folder::{self, Listing};
-use crate::frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameFault, SECTOR_BYTES, stored_bytes};
+use crate::follow::{Follow, KeyChange, record_keys};
+use crate::frame::{Chain, FRAME_HEADER_BYTES, Frame, FrameFault, stored_bytes};
 use crate::locate;
-use crate::scan::{self, later_frame, read_all};
-use crate::segment::{HEADER_BYTES, HeaderBlock, MAGIC, SegmentHeader, is_segment_length};
+use crate::scan::read_all;
+use crate::segment::{HEADER_BYTES, HeaderBlock, SegmentHeader, is_segment_length};
+use crate::source::{Place, Source};
 use crate::zeros;
 use tlog::note::Checkpoint;
 use tlog::sign::VerifyingKey;
@@ -31,16 +42,25 @@ pub struct Verified {
     pub root_hash: Hash,
     /// How many of the entries the signed checkpoint covers; the rest came later.
     pub checkpoint_size: u64,
+    /// Checkpoints that were signed over them in all.
+    pub checkpoints: u64,
     /// The key that signed the checkpoint.
     pub key: VerifyingKey,
-    /// Whether that is the key given, and not only one that the ledger itself names.
+    /// Whether that is the key given, or one that it vouched for, and not only one that the
+    /// ledger itself names.
     pub key_given: bool,
+    /// Where the ledger went over to another key.
+    pub key_changes: Vec<KeyChange>,
     /// Segments in use.
     pub segments: u64,
     /// Bytes read.
     pub bytes: u64,
     /// Whether another process was writing the ledger.
     pub live: bool,
+    /// Of the segments, those read from their sealed form.
+    pub sealed_segments: u64,
+    /// Segments whose entries were removed after their term, as the ledger itself records.
+    pub removed: Vec<Removed>,
     /// Files in the folder that do not belong to a ledger.
     pub unknown_files: Vec<PathBuf>,
 }
@@ -101,6 +121,15 @@ pub enum VerifyError {
         /// The key given.
         given: VerifyingKey,
     },
+    /// The key given signed once, and another follows that it did not vouch for.
+    #[error(
+        "the key changed after {} entries from `{}` to `{}` without the old key's word",
+        .0.size, .0.from, .0.to
+    )]
+    KeyChanged(Box<KeyChange>),
+    /// Some segments could not be read; what there is of them fits the rest.
+    #[error(transparent)]
+    Unread(Box<Unread>),
     /// The caller's check of an entry failed.
     #[error("entry {index} in `{}` at byte {offset}: {what}", file.display())]
     Entry {
@@ -140,13 +169,28 @@ pub fn verify_folder(
     on_entry: &mut OnEntry<'_>,
     progress: &mut Progress<'_>,
 ) -> Result<Verified, VerifyError> {
+    verify(&Source::from(dir), key, on_entry, progress)
+}
+
+/// As [`verify_folder`], for a ledger with sealed segments, and old ones in an archive.
+///
+/// Of a segment whose entries were removed after their term, the hashes that stayed are verified,
+/// and that the entry which records the removal is in the ledger. Of one that is away or cannot be
+/// opened the hashes are verified too, but that is no success: [`VerifyError::Unread`] says what
+/// was proved all the same.
+pub fn verify(
+    source: &Source,
+    key: Option<&VerifyingKey>,
+    on_entry: &mut OnEntry<'_>,
+    progress: &mut Progress<'_>,
+) -> Result<Verified, VerifyError> {
+    let dir = source.folder.as_path();
     let listing = folder::list(dir).map_err(unreadable(dir))?;
-    if listing.segments.is_empty() {
+    if listing.numbers().is_empty() {
         return Err(VerifyError::NoLedger(dir.to_owned()));
     }
-    let live = is_live(dir);
-    let mut keys: Vec<_> = key.cloned().into_iter().collect();
-    record_keys(dir, &listing, &mut keys)?;
+    let (live, mut keys) = (is_live(dir), Vec::from_iter(key.cloned()));
+    let changes = record_keys(source, &listing, &mut keys)?;
     // Read before the segments: what it vouches for is in them.
     let note_path = dir.join(folder::CHECKPOINT);
     let note = fs::read(&note_path).map_err(|source| match source.kind() {
@@ -154,17 +198,22 @@ pub fn verify_folder(
         _ => VerifyError::Unreadable { path: note_path.clone(), source },
     })?;
     let vouched = locate::checkpoint(&note, &keys).map(|(checkpoint, _)| checkpoint);
+    // Read after the newest checkpoint, which is in it.
+    let history = Follow::open(dir, &keys, key, changes, live)?;
     let mut pass = Pass {
-        folder: dir,
+        source,
+        keys: &keys,
         live,
         vouched,
         vouched_root: None,
+        history,
         chain: Chain { segment: 0, prev_crc: 0, frontier: Frontier::new() },
         segments: 0,
         blank: None,
         end: None,
         bytes_done: 0,
-        bytes_total: total_bytes(dir, &listing)?,
+        bytes_total: total_bytes(source, &listing)?,
+        tally: Tally::default(),
         on_entry,
         progress,
     };
@@ -174,24 +223,28 @@ pub fn verify_folder(
     let Some((checkpoint, signed_by)) = locate::checkpoint(&note, &keys) else {
         return Err(bad_checkpoint(note_path, &note, &keys));
     };
-    if let Some(given) = key.filter(|given| **given != signed_by) {
-        return Err(VerifyError::WrongKey { given: given.clone() });
-    }
     if checkpoint.size > found {
         return Err(VerifyError::LostEntries { vouched: checkpoint.size, found });
     }
     if pass.vouched_root != Some(checkpoint.root_hash) {
         return Err(VerifyError::RootMismatch(checkpoint.size));
     }
-    Ok(Verified {
+    pass.history.finish(checkpoint.size, found)?;
+    key.map_or(Ok(()), |given| pass.history.check_key(given, &signed_by))?;
+    let tally = pass.tally.end(found, checkpoint.size)?;
+    tally.outcome(Verified {
         entries: found,
         root_hash: pass.chain.frontier.root(),
         checkpoint_size: checkpoint.size,
         key: signed_by,
         key_given: key.is_some(),
+        checkpoints: pass.history.count,
+        key_changes: pass.history.changes,
         segments: pass.segments,
         bytes: pass.bytes_done,
         live,
+        sealed_segments: 0,
+        removed: Vec::new(),
         unknown_files: listing.unknown,
     })
 }
@@ -206,57 +259,44 @@ fn is_live(dir: &Path) -> bool {
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
 }
 
-fn total_bytes(dir: &Path, listing: &Listing) -> Result<u64, VerifyError> {
-    let length = |number: &u64| {
-        let path = folder::segment_path(dir, *number);
-        fs::metadata(&path).map(|found| found.len()).map_err(unreadable(&path))
-    };
-    listing.segments.iter().map(length).sum()
-}
-
-/// The header block of a segment, as it is now.
-fn header_block(dir: &Path, number: u64) -> Result<HeaderBlock, VerifyError> {
-    let path = folder::segment_path(dir, number);
-    scan::header_block(&path).map_err(unreadable(&path))
-}
-
-/// Adds the different keys in the headers of the segments.
-fn record_keys(
-    dir: &Path,
-    listing: &Listing,
-    keys: &mut Vec<VerifyingKey>,
-) -> Result<(), VerifyError> {
-    for &number in &listing.segments {
-        if let HeaderBlock::Whole { header, .. } = header_block(dir, number)?
-            && !keys.contains(&header.key)
-        {
-            keys.push(header.key);
+fn total_bytes(source: &Source, listing: &Listing) -> Result<u64, VerifyError> {
+    let length = |number| match source.place(number)? {
+        Some(Place::Raw(path)) => match fs::metadata(&path) {
+            Ok(found) => Ok(found.len()),
+            // Sealed meanwhile: only progress is counted with this.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(source) => Err(VerifyError::Unreadable { path, source }),
+        },
+        Some(Place::Sealed { closed, .. } | Place::Away(closed) | Place::Gone(closed)) => {
+            Ok(closed.file_bytes)
         }
-    }
-    Ok(())
-}
-
-fn bad_checkpoint(file: PathBuf, note: &[u8], keys: &[VerifyingKey]) -> VerifyError {
-    let (offset, what) = match locate::in_checkpoint(note, keys) {
-        Some(flip) => (flip.at as u64, changed(note, flip)),
-        None => (0, "not a checkpoint that a key of this ledger signed".to_owned()),
+        None => Ok(0),
     };
-    VerifyError::Damaged { file, offset, what }
+    listing.numbers().into_iter().map(length).sum()
 }
 
-fn changed(bytes: &[u8], flip: locate::Flip) -> String {
-    let is = bytes.get(flip.at).copied().unwrap_or_default();
-    format!("byte is 0x{is:02x}, was 0x{:02x}", is ^ flip.change)
+/// The header of a segment in use; of one that is damaged more is said when it is its turn.
+pub(crate) fn readable_header(
+    source: &Source,
+    number: u64,
+) -> Result<Option<SegmentHeader>, VerifyError> {
+    match source.segment_header(number) {
+        Err(ClosedError::Damaged { .. }) => Ok(None),
+        found => Ok(found?),
+    }
 }
 
 /// One reading of all segments.
 struct Pass<'a> {
-    folder: &'a Path,
+    source: &'a Source,
+    keys: &'a [VerifyingKey],
     live: bool,
     /// What the checkpoint says, if its signature holds.
     vouched: Option<Checkpoint>,
     /// Root hash at the checkpoint's size, once that is reached.
     vouched_root: Option<Hash>,
+    /// All checkpoints.
+    history: Follow,
     chain: Chain,
     segments: u64,
     /// The first segment that is not in use.
@@ -265,6 +305,7 @@ struct Pass<'a> {
     end: Option<(PathBuf, usize)>,
     bytes_done: u64,
     bytes_total: u64,
+    tally: Tally,
     on_entry: &'a mut OnEntry<'a>,
     progress: &'a mut Progress<'a>,
 }
@@ -275,16 +316,20 @@ impl Pass<'_> {
         if self.vouched.as_ref().is_some_and(|vouched| vouched.size == frontier.size()) {
             self.vouched_root = Some(frontier.root());
         }
+        self.history.at(frontier);
     }
 
     fn segments(&mut self, listing: &Listing) -> Result<(), VerifyError> {
-        for (&number, expected) in listing.segments.iter().zip(0..) {
+        let numbers = listing.numbers();
+        for (&number, expected) in numbers.iter().zip(0..) {
             if number != expected {
-                return Err(VerifyError::Missing(folder::segment_path(self.folder, expected)));
+                let path = folder::segment_path(&self.source.folder, expected);
+                return Err(VerifyError::Missing(path));
             }
             // Asked before the segment is read: of a ledger that is being written, what is last
             // now may be full, and the next begun, a moment later.
-            let is_last = !self.in_use(listing, number + 1)?;
+            let next = numbers.binary_search(&(number + 1));
+            let is_last = next.is_err() || readable_header(self.source, number + 1)?.is_none();
             self.segment(number, is_last)?;
             if self.live && is_last {
                 break;
@@ -293,14 +338,23 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn in_use(&self, listing: &Listing, number: u64) -> Result<bool, VerifyError> {
-        let exists = listing.segments.binary_search(&number).is_ok();
-        Ok(exists && matches!(header_block(self.folder, number)?, HeaderBlock::Whole { .. }))
-    }
-
     fn segment(&mut self, number: u64, is_last: bool) -> Result<(), VerifyError> {
-        let path = folder::segment_path(self.folder, number);
-        let file = File::open(&path).map_err(unreadable(&path))?;
+        let path = match self.source.place(number)? {
+            Some(Place::Raw(path)) => path,
+            Some(closed) => return self.closed(number, closed),
+            None => {
+                let path = folder::segment_path(&self.source.folder, number);
+                return Err(VerifyError::Missing(path));
+            }
+        };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // Sealed meanwhile, which happens once to a segment.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.live => {
+                return self.segment(number, is_last);
+            }
+            Err(source) => return Err(VerifyError::Unreadable { path, source }),
+        };
         let length = file.metadata().map_err(unreadable(&path))?.len();
         if !is_segment_length(length) {
             let what = "length is not that of a segment".to_owned();
@@ -416,6 +470,7 @@ impl Pass<'_> {
         self.note_root();
         let mut at = (offset + FRAME_HEADER_BYTES) as u64;
         for (index, entry) in (frame.header.first_index..).zip(frame.entries()) {
+            self.tally.entry(index, entry)?;
             (self.on_entry)(index, entry).map_err(|what| VerifyError::Entry {
                 index,
                 file: path.to_owned(),
@@ -427,72 +482,4 @@ impl Pass<'_> {
         (self.progress)(self.bytes_done + at, self.bytes_total);
         Ok(())
     }
-
-    /// Tells a changed byte from other damage, and damage from a write that a crash cut.
-    fn no_frame(
-        &self,
-        path: &Path,
-        bytes: &mut [u8],
-        offset: usize,
-        fault: FrameFault,
-        is_last: bool,
-    ) -> VerifyError {
-        let damaged = |offset: usize, what: String| VerifyError::Damaged {
-            file: path.to_owned(),
-            offset: offset as u64,
-            what,
-        };
-        if let FrameFault::Content { offset, what } = fault {
-            return damaged(offset, what.to_owned());
-        }
-        if let Some(flip) = locate::in_frame(bytes, offset, &fault, &self.chain) {
-            let (frame, what) = (self.chain.frontier.size(), changed(bytes, flip));
-            let place = format!("in the frame that begins with entry {frame}");
-            return damaged(flip.at, format!("{what}, {place}"));
-        }
-        let rest = bytes.get(offset..).unwrap_or_default();
-        let stray = zeros::first_nonzero(rest);
-        if let Some(at) = stray.filter(|at| at + 1 == zeros::nonzero_bytes(rest)) {
-            let is = rest.get(at).copied().unwrap_or_default();
-            return damaged(offset + at, format!("byte is 0x{is:02x}, was 0x00, in unused space"));
-        }
-        if let Some(later) = later_frame(bytes, offset, &fault, self.chain.place()) {
-            return damaged(offset, format!("no whole frame, one follows at byte {later}"));
-        }
-        let size = self.chain.frontier.size();
-        if let Some(vouched) = self.vouched.as_ref().filter(|vouched| vouched.size > size) {
-            let last = vouched.size - 1;
-            return damaged(offset, format!("no whole frame; entries {size} to {last} are gone"));
-        }
-        if !is_last {
-            return damaged(offset, "no whole frame, later segments follow".to_owned());
-        }
-        VerifyError::Torn { file: path.to_owned(), offset: offset as u64 }
-    }
-}
-
-/// A segment that is not in use yet has nothing in it.
-fn check_blank(path: &Path, bytes: &[u8], number: u64) -> Result<(), VerifyError> {
-    let Some(stray) = zeros::first_nonzero(bytes) else { return Ok(()) };
-    // With entries after it, it is the header that is missing.
-    let before_frames = HEADER_BYTES - SECTOR_BYTES;
-    let (offset, what) = match later_frame(bytes, before_frames, &FrameFault::Zero, (number, 0)) {
-        Some(frame) => (0, format!("header is blank, a whole frame follows at byte {frame}")),
-        None => (stray, "not zero, in a segment whose header is blank".to_owned()),
-    };
-    Err(VerifyError::Damaged { file: path.to_owned(), offset: offset as u64, what })
-}
-
-fn broken_header(path: PathBuf, bytes: &mut [u8], computed: u32, stored: u32) -> VerifyError {
-    if let Some((flip, _)) = locate::in_segment_header(bytes, computed, stored) {
-        let what = format!("{}, in the segment's header", changed(bytes, flip));
-        return VerifyError::Damaged { file: path, offset: flip.at as u64, what };
-    }
-    let no_frames = zeros::is_zero(bytes.get(HEADER_BYTES..).unwrap_or_default());
-    if no_frames && bytes.starts_with(&MAGIC) {
-        return VerifyError::Torn { file: path, offset: 0 };
-    }
-    let at = zeros::first_nonzero(bytes).unwrap_or(0);
-    let what = "segment's header does not match its checksum".to_owned();
-    VerifyError::Damaged { file: path, offset: at as u64, what }
 }

@@ -9,9 +9,11 @@ use model::Clock;
 use crate::disk::{Disk, Step};
 use crate::folder;
 use crate::frame::{Chain, FrameHeader};
-use crate::queue::{Head, Identity, Pending, Prepared, Shared, Trouble};
+use crate::keep::Keep;
+use crate::queue::{Identity, Pending, Prepared, Shared, Trouble};
 use crate::receipt::Commit;
 use crate::segment::{HEADER_BYTES, SegmentHeader};
+use tlog::Head;
 use tlog::sign::Signer;
 
 /// The segment being written.
@@ -33,6 +35,7 @@ pub(crate) struct Writer {
     /// The file of `current`, as it stands in the folder.
     pub(crate) written: Identity,
     pub(crate) chain: Chain,
+    pub(crate) keep: Arc<Keep>,
 }
 
 impl Writer {
@@ -104,6 +107,7 @@ impl Writer {
                 .map_err(|error| failed(number, "begin", &error))?;
         self.written = identity.clone();
         self.shared.rotated(identity);
+        self.keep.moved_on(number);
         Ok(())
     }
 }

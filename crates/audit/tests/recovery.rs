@@ -32,14 +32,32 @@ fn crashed(folder: &Path, vouched: u64, last: &[&[u8]]) -> (Vec<u8>, std::ops::R
     let (log, _) = Log::open(options(folder)).unwrap();
     append(&log, 0..vouched);
     log.close().unwrap();
-    let checkpoint = fs::read(folder.join("checkpoint")).unwrap();
+    let checkpoints = Checkpoints::read(folder);
     let start = end_of_frames(folder);
     let (log, _) = Log::open(options(folder)).unwrap();
     last.iter().for_each(|entry| drop(log.append(entry).unwrap().wait().unwrap()));
     log.close().unwrap();
     let end = end_of_frames(folder);
-    fs::write(folder.join("checkpoint"), checkpoint).unwrap();
+    checkpoints.write(folder);
     (fs::read(folder.join(SEGMENT_0)).unwrap(), start..end)
+}
+
+/// The files that tell what was signed.
+struct Checkpoints([Vec<u8>; 2]);
+
+impl Checkpoints {
+    const FILES: [&str; 2] = ["checkpoint", "checkpoints.log"];
+
+    fn read(folder: &Path) -> Self {
+        Self(Self::FILES.map(|file| fs::read(folder.join(file)).unwrap()))
+    }
+
+    fn write(&self, folder: &Path) {
+        Self::FILES
+            .iter()
+            .zip(&self.0)
+            .for_each(|(file, b)| fs::write(folder.join(file), b).unwrap());
+    }
 }
 
 fn end_of_frames(folder: &Path) -> usize {
@@ -74,12 +92,12 @@ fn check_torn(folder: &Path, torn: &[u8], whole: &[u8], vouched: u64, start: usi
 fn a_write_cut_at_any_byte_is_cleared() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, frame) = crashed(folder.path(), 3, &[&entry(7)]);
-    let checkpoint = fs::read(folder.path().join("checkpoint")).unwrap();
+    let checkpoints = Checkpoints::read(folder.path());
     for cut in frame.clone() {
         let mut torn = whole.clone();
         torn[cut..frame.end].fill(0);
         check_torn(folder.path(), &torn, &whole, 3, frame.start);
-        fs::write(folder.path().join("checkpoint"), &checkpoint).unwrap();
+        checkpoints.write(folder.path());
     }
 }
 
@@ -87,7 +105,7 @@ fn a_write_cut_at_any_byte_is_cleared() {
 fn a_write_with_any_sectors_lost_is_cleared() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, frame) = crashed(folder.path(), 3, &[&[b'x'; 4000]]);
-    let checkpoint = fs::read(folder.path().join("checkpoint")).unwrap();
+    let checkpoints = Checkpoints::read(folder.path());
     let sectors = frame.len() / 512;
     for subset in 0..1u32 << sectors {
         let mut torn = whole.clone();
@@ -95,7 +113,7 @@ fn a_write_with_any_sectors_lost_is_cleared() {
             torn[frame.start + lost * 512..][..512].fill(0);
         }
         check_torn(folder.path(), &torn, &whole, 3, frame.start);
-        fs::write(folder.path().join("checkpoint"), &checkpoint).unwrap();
+        checkpoints.write(folder.path());
     }
 }
 
@@ -188,7 +206,7 @@ fn a_crash_between_segments_is_recovered() {
     append(&log, 0..2);
     log.append(&[b'x'; 65_000]).unwrap().wait().unwrap();
     log.close().unwrap();
-    let checkpoint = fs::read(folder.path().join("checkpoint")).unwrap();
+    let checkpoints = Checkpoints::read(folder.path());
     let second = folder.path().join("segment-0000000001.log");
     if !second.exists() {
         fs::write(&second, vec![0; SEGMENT_BYTES_MIN as usize]).unwrap();
@@ -202,7 +220,7 @@ fn a_crash_between_segments_is_recovered() {
         let mut torn = blank.clone();
         torn[..cut].copy_from_slice(&header[..cut]);
         fs::write(&second, &torn).unwrap();
-        fs::write(folder.path().join("checkpoint"), &checkpoint).unwrap();
+        checkpoints.write(folder.path());
         fs::write(folder.path().join("segment-0000000009.log.tmp"), b"half").unwrap();
         fs::write(folder.path().join("checkpoint.tmp"), b"half").unwrap();
         let (log, recovered) = Log::open(options(folder.path())).unwrap();
@@ -239,7 +257,10 @@ fn a_new_key_begins_a_new_segment() {
     let verified = verify(Some(&new)).unwrap();
     assert_eq!((verified.entries, verified.segments), (9, 2));
     assert!(!verify(None).unwrap().key_given);
-    assert!(matches!(verify(Some(&old)), Err(VerifyError::WrongKey { .. })));
+    assert!(matches!(verify(Some(&old)), Err(VerifyError::KeyChanged(change)) if change.size == 3));
+    let (other, _) = Signer::generate(origin()).unwrap();
+    let other = verify(Some(&other.verifying_key()));
+    assert!(matches!(other, Err(VerifyError::WrongKey { .. })));
     // A ledger of another name is not taken over.
     let mut options = options(folder.path());
     options.origin = "other.example.vn".parse().unwrap();
@@ -253,11 +274,11 @@ fn many_segments_after_the_checkpoint_are_followed() {
     let (log, _) = Log::open(options(folder.path())).unwrap();
     append(&log, 0..1);
     log.close().unwrap();
-    let checkpoint = fs::read(folder.path().join("checkpoint")).unwrap();
+    let checkpoints = Checkpoints::read(folder.path());
     let (log, _) = Log::open(options(folder.path())).unwrap();
     (1..9).for_each(|n| drop(log.append(&[n; 50_000]).unwrap().wait().unwrap()));
     log.close().unwrap();
-    fs::write(folder.path().join("checkpoint"), checkpoint).unwrap();
+    checkpoints.write(folder.path());
     assert_eq!(Log::open(options(folder.path())).unwrap().1.entries, 9);
     let read: Vec<_> = entries(folder.path(), 7).unwrap().map(Result::unwrap).collect();
     assert_eq!(read, [(7, vec![7; 50_000]), (8, vec![8; 50_000])]);

@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use model::{CertificateDigest, Clock};
+use model::{Action, CertificateDigest, Clock, Operator, RevisionId};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::transport::{self, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 use wire::generated::admin::admin_service_server::{AdminService, AdminServiceServer};
-use wire::generated::admin::{ApplyRequest, ApplyResponse, GetStatusRequest, GetStatusResponse};
+use wire::generated::admin::{
+    ApplyRequest, ApplyResponse, GetStatusRequest, GetStatusResponse, SearchRequest, SearchResponse,
+};
 
 use crate::incoming::Incoming;
-use crate::receive::{self, Turns};
+use crate::receive::{self, Turns, Work};
 use crate::revisions::Revisions;
 use crate::settings::Downstream;
 use crate::staging::CHUNK_BYTES_MAX;
@@ -35,11 +39,20 @@ const CONNECTION_TIME_MAX: Duration = Duration::from_mins(1);
 const LAST_CALLS_TIME_MAX: Duration = Duration::from_mins(10);
 /// Largest request message: a chunk with what is around it.
 const MESSAGE_BYTES_MAX: usize = CHUNK_BYTES_MAX + (4 << 10);
+/// Searches at once; others wait.
+const SEARCHES_MAX: usize = 2;
 /// Characters on a line of PEM (RFC 7468).
 const PEM_LINE_CHARS: usize = 64;
 
 /// How the gateway stands, apart from what [`Revisions`] know.
 pub type GetStatus = dyn Fn() -> GetStatusResponse + Send + Sync;
+
+/// Searches the ledger for an operator. It records the reading before it returns, and may wait.
+pub type Search = dyn Fn(SearchRequest, &Operator) -> Result<SearchResponse, Status> + Send + Sync;
+
+/// Records what an operator did, and waits until that is durable; `Err` tells why it is not. The
+/// revision is the one that it brought.
+pub type Record = dyn Fn(&Operator, Action, RevisionId) -> Result<(), String> + Send + Sync;
 
 /// What the admin API asks of the gateway.
 pub struct Doors {
@@ -47,6 +60,10 @@ pub struct Doors {
     pub get_status: Arc<GetStatus>,
     /// Which revision is in force, and how the next one comes.
     pub revisions: Arc<Revisions>,
+    /// What the ledger has.
+    pub search: Arc<Search>,
+    /// How what operators do gets into the ledger.
+    pub record: Arc<Record>,
 }
 
 /// Who may ask. Looked at for each call, so that it binds open connections too.
@@ -71,7 +88,8 @@ pub async fn serve(
     doors: Doors,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), transport::Error> {
-    let admin = Admin { doors, turns: Turns::default() };
+    let searches = Semaphore::new(SEARCHES_MAX);
+    let admin = Admin { doors, turns: Turns::default(), searches };
     let service = AdminServiceServer::new(admin).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let operators = Arc::new(operators);
     let guarded = InterceptedService::new(service, move |request| operators.admit(request));
@@ -86,13 +104,16 @@ pub async fn serve(
         .await
 }
 
-/// Whose certificate a call that passed has shown.
-#[derive(Clone, Copy)]
-struct Operator(CertificateDigest);
-
 struct Admin {
     doors: Doors,
     turns: Turns,
+    searches: Semaphore,
+}
+
+/// Who made a call that passed.
+fn operator<T>(request: &Request<T>) -> Result<Operator, Status> {
+    let operator = request.extensions().get().cloned();
+    operator.ok_or_else(|| Status::internal("the operator of this call is not known"))
 }
 
 #[tonic::async_trait]
@@ -110,12 +131,24 @@ impl AdminService for Admin {
         &self,
         request: Request<Streaming<ApplyRequest>>,
     ) -> Result<Response<ApplyResponse>, Status> {
-        let Some(Operator(operator)) = request.extensions().get().copied() else {
-            return Err(Status::internal("the operator of this call is not known"));
-        };
+        let operator = operator(&request)?;
         let turn = self.turns.take()?;
-        let revisions = Arc::clone(&self.doors.revisions);
-        receive::apply(request.into_inner(), operator, revisions, turn).await.map(Response::new)
+        let Doors { revisions, record, .. } = &self.doors;
+        let work = Work { revisions: Arc::clone(revisions), record: Arc::clone(record), operator };
+        receive::apply(request.into_inner(), work, turn).await.map(Response::new)
+    }
+
+    async fn search(
+        &self,
+        request: Request<SearchRequest>,
+    ) -> Result<Response<SearchResponse>, Status> {
+        let operator = operator(&request)?;
+        let closed = |_| Status::internal("searches are over");
+        let _turn = self.searches.acquire().await.map_err(closed)?;
+        let search = Arc::clone(&self.doors.search);
+        let request = request.into_inner();
+        let answer = spawn_blocking(move || search(request, &operator)).await;
+        answer.map_err(|_| Status::internal("the search came to no end"))?.map(Response::new)
     }
 }
 
@@ -126,8 +159,12 @@ impl Operators {
             .extensions()
             .get::<TlsConnectInfo<TcpConnectInfo>>()
             .and_then(TlsConnectInfo::peer_certs)
-            .and_then(|chain| wire::certificate::parse(chain.first()?).ok());
-        let Some(shown) = shown.filter(|shown| (self.is_listed)(shown.digest)) else {
+            .and_then(|chain| {
+                let der = chain.first()?;
+                let name = wire::certificate::common_name(der);
+                Some((wire::certificate::parse(der).ok()?, name))
+            });
+        let Some((shown, name)) = shown.filter(|(shown, _)| (self.is_listed)(shown.digest)) else {
             return Err(Status::permission_denied(
                 "this certificate is not an operator's; register it under `admin.operators`",
             ));
@@ -139,7 +176,7 @@ impl Operators {
         if (self.is_revoked)(&shown) {
             return Err(Status::permission_denied("this certificate is revoked"));
         }
-        request.extensions_mut().insert(Operator(shown.digest));
+        request.extensions_mut().insert(Operator { certificate: shown.digest, name });
         Ok(request)
     }
 }

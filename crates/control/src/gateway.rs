@@ -10,13 +10,14 @@ use std::time::Duration;
 use crate::fields::{Fields, at_most, list, located, scalar, some};
 use crate::material::{authorities, identity, path, revocation_list, signing_key};
 use crate::problem::{Position, Report};
+use crate::pseudonyms::{self, pseudonyms};
 use crate::registry::certificate;
 use crate::scalar::{count, duration, origin, size, socket, utc_offset, word};
 use crate::settings::{Admin, Downstream, Gateway, Ledger, Limits, Reload, Upstream};
-use crate::tokens;
 use crate::yaml::Node;
+use crate::{events, tokens};
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "listen",
     "workers",
     "tls",
@@ -24,6 +25,7 @@ const KEYS: [&str; 11] = [
     "ledger",
     "admin",
     "metrics",
+    "events",
     "tokens",
     "utc_offset",
     "reload",
@@ -31,8 +33,16 @@ const KEYS: [&str; 11] = [
 ];
 const TLS_KEYS: [&str; 4] = ["certificate", "key", "client_authorities", "revocation_lists"];
 const UPSTREAM_KEYS: [&str; 3] = ["certificate", "key", "authorities"];
-const LEDGER_KEYS: [&str; 6] =
-    ["directory", "origin", "key", "segment_size", "pending_entries_max", "checkpoint_interval"];
+const LEDGER_KEYS: [&str; 8] = [
+    "directory",
+    "origin",
+    "key",
+    "segment_size",
+    "pending_entries_max",
+    "checkpoint_interval",
+    "index",
+    "pseudonyms",
+];
 const LIMIT_KEYS: [&str; 10] = [
     "connections_max",
     "streams_per_connection_max",
@@ -97,6 +107,7 @@ pub(crate) fn gateway(root: &Node<'_>, report: &mut Report) -> Read {
     let ledger = fields.required("ledger", ledger, report);
     let admin = fields.optional("admin", admin, report);
     let metrics = fields.optional("metrics", listener, report);
+    let events = fields.optional("events", events::events, report);
     let tokens = fields.optional("tokens", tokens::issuers, report).unwrap_or_default();
     let utc_offset = fields.optional("utc_offset", scalar(utc_offset), report);
     let reload = fields.optional("reload", scalar(word(&RELOADS)), report).unwrap_or_default();
@@ -112,6 +123,7 @@ pub(crate) fn gateway(root: &Node<'_>, report: &mut Report) -> Read {
             ledger: ledger?,
             admin,
             metrics,
+            events,
             tokens,
             utc_offset_minutes: utc_offset.unwrap_or(UTC_OFFSET_MINUTES),
             reload,
@@ -155,30 +167,53 @@ fn ledger(node: &Node<'_>, report: &mut Report) -> Option<Ledger> {
     let pending = fields.optional("pending_entries_max", scalar(count(PENDING_ENTRIES)), report);
     let interval = scalar(duration(CHECKPOINT_INTERVAL));
     let interval = fields.optional("checkpoint_interval", interval, report);
-    let ((at, directory), (key_at, key)) = (directory?, key?);
-    directory_is_apart(at, &directory, key_at, &key, report)?;
+    let index = fields.optional("index", located(path), report);
+    let keys = match fields.get("pseudonyms") {
+        Some(node) => pseudonyms(node, report),
+        None => Some(pseudonyms::Read::default()),
+    };
+    let ((at, directory), key, pseudonyms) = (directory?, key?, keys?);
+    directory_is_apart(at, &directory, report)?;
+    for (at, key) in pseudonyms.files.iter().chain([&key]) {
+        key_is_apart(*at, key, &directory, report)?;
+    }
+    if let Some((at, index)) = &index {
+        index_is_apart(*at, index, &directory, report)?;
+    }
     Some(Ledger {
         directory,
         origin: origin?,
-        key,
+        key: key.1,
         segment_size,
         pending_entries_max: pending,
         checkpoint_interval: interval,
+        index: index.map(|(_, index)| index),
+        pseudonyms: pseudonyms.keys,
     })
 }
 
-/// Key material never lies in a ledger, which is copied to auditors as a whole.
-fn directory_is_apart(
-    at: Position,
-    directory: &Path,
-    key_at: Position,
-    key: &Path,
-    report: &mut Report,
-) -> Option<()> {
+fn directory_is_apart(at: Position, directory: &Path, report: &mut Report) -> Option<()> {
     if directory.exists() && !directory.is_dir() {
         report.add(at, "a path that is not a folder", "the ledger's folder", None);
         return None;
     }
+    Some(())
+}
+
+/// The index is not evidence: it does not lie among what is.
+fn index_is_apart(at: Position, index: &Path, directory: &Path, report: &mut Report) -> Option<()> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let inside = index.starts_with(directory) || real(index).starts_with(real(directory));
+    if inside || (index.exists() && !index.is_dir()) {
+        let found = if inside { "a path in the ledger's folder" } else { "a file" };
+        report.add(at, found, "a folder beside the ledger's", None);
+        return None;
+    }
+    Some(())
+}
+
+/// Key material never lies in a ledger, which is copied to auditors as a whole.
+fn key_is_apart(key_at: Position, key: &Path, directory: &Path, report: &mut Report) -> Option<()> {
     // A folder that does not exist yet holds no key.
     let Ok(directory) = directory.canonicalize() else { return Some(()) };
     let target = key.canonicalize().ok();

@@ -52,7 +52,7 @@ impl Clone for PrivateKey {
 }
 
 /// What the gateway proves itself with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The certificate and those between it and the authority, in DER; its own comes first.
     pub certificates: Vec<Vec<u8>>,
@@ -216,7 +216,7 @@ pub(crate) fn signing_key(node: &Node<'_>, report: &mut Report) -> Option<PathBu
 }
 
 /// The bytes of the file that a node names.
-fn read(node: &Node<'_>, bytes_max: u64, report: &mut Report) -> Option<Vec<u8>> {
+pub(crate) fn read(node: &Node<'_>, bytes_max: u64, report: &mut Report) -> Option<Vec<u8>> {
     let path = path(node, report)?;
     let Value::Scalar(written) = &node.value else { return None };
     let error = match read_bounded(&path, bytes_max) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::CertificateDigest;
+use model::{Action, CertificateDigest, Operator};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -12,6 +12,7 @@ use wire::generated::admin::apply_request::{Begin, Part};
 use wire::generated::admin::{ApplyRequest, ApplyResponse};
 
 use crate::LoadError;
+use crate::admin::Record;
 use crate::outcome::{Applied, ApplyError, chain};
 use crate::revisions::Revisions;
 use crate::staging::StagingError;
@@ -53,28 +54,50 @@ enum Message {
     End,
 }
 
+/// What an apply is done with, and for whom.
+pub(crate) struct Work {
+    pub(crate) revisions: Arc<Revisions>,
+    pub(crate) record: Arc<Record>,
+    pub(crate) operator: Operator,
+}
+
+impl Work {
+    /// Records that the operator put a revision in force, if so.
+    fn record(&self, applied: &Result<Applied, ApplyError>) -> Result<(), String> {
+        let Ok(Applied { revision: Some(revision), .. }) = applied else { return Ok(()) };
+        (self.record)(&self.operator, Action::Apply, *revision).inspect_err(|cause| {
+            tracing::error!(%revision, cause, "applied, but the ledger did not take the entry");
+        })
+    }
+}
+
 /// Receives files and applies them.
 pub(crate) async fn apply(
     mut stream: Streaming<ApplyRequest>,
-    operator: CertificateDigest,
-    revisions: Arc<Revisions>,
+    work: Work,
     turn: Turn,
 ) -> Result<ApplyResponse, Status> {
     let Some(Part::Begin(Begin { dry_run })) = next(&mut stream).await? else {
         return Err(Status::invalid_argument("found no `begin`, expected it first"));
     };
     let (sender, receiver) = mpsc::channel(MESSAGES_WAITING_MAX);
-    let (work, current) = (Arc::clone(&revisions), Arc::clone(&revisions));
+    let current = Arc::clone(&work.revisions);
     // The turn ends with the work, which goes on when the caller is gone.
     let work = spawn_blocking(move || {
         let _turn = turn;
-        let applied = take_in(&work, receiver, operator, dry_run);
-        work.conclude(operator, dry_run, &applied);
-        applied
+        let certificate = work.operator.certificate;
+        let applied = take_in(&work.revisions, receiver, certificate, dry_run);
+        work.revisions.conclude(certificate, dry_run, &applied);
+        let recorded = work.record(&applied);
+        (applied, recorded)
     });
     let sent = forward(&mut stream, sender).await;
-    let applied = work.await.map_err(|_| Status::internal("the apply came to no end"))?;
+    let (applied, recorded) =
+        work.await.map_err(|_| Status::internal("the apply came to no end"))?;
     sent?;
+    recorded.map_err(|cause| {
+        Status::internal(format!("in force, but the ledger did not take the entry of it: {cause}"))
+    })?;
     answer(applied, current.current().revision().0)
 }
 

@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::CertificateDigest;
+use model::{CertificateDigest, Pseudonyms};
 
+use crate::events::Events;
 use crate::material::{Identity, RevocationList};
 
 /// What `gateway.yaml` says, with the files that it names read and checked. Paths are relative to
@@ -27,6 +28,8 @@ pub struct Gateway {
     pub admin: Option<Admin>,
     /// Where metrics and health are served, if they are.
     pub metrics: Option<SocketAddr>,
+    /// Who is told of security events, if anybody is.
+    pub events: Option<Events>,
     /// Who issues the tokens that callers show, beside their certificates. None: tokens are not
     /// looked at.
     pub tokens: Vec<TokenIssuer>,
@@ -57,6 +60,7 @@ impl Gateway {
             ("ledger", self.ledger != new.ledger),
             ("admin.listen", admin(self) != admin(new)),
             ("metrics", self.metrics != new.metrics),
+            ("events", self.events != new.events),
             ("reload", self.reload != new.reload),
             ("limits", self.limits != new.limits),
         ];
@@ -147,6 +151,11 @@ pub struct Ledger {
     pub pending_entries_max: Option<usize>,
     /// Time between two checkpoints.
     pub checkpoint_interval: Option<Duration>,
+    /// The folder of the index that searches need, if there is to be one. Apart from the ledger's.
+    pub index: Option<PathBuf>,
+    /// The keys under which persons stand in the ledger. They come from files that are never inside
+    /// the ledger's folder.
+    pub pseudonyms: Pseudonyms,
 }
 
 /// Bounds on what the gateway takes on.

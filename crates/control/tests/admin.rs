@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use control::admin::{self, Doors, Operators};
 use control::{Config, Loader, Origin, Plane, Revisions};
-use model::{CertificateDigest, RevisionId, Timestamp};
+use model::{Action, CertificateDigest, Operator, RevisionId, Timestamp};
 use policy::Snapshot;
 use tempfile::TempDir;
 use testkit::{Authority, Issued, Profile, StoppedClock};
@@ -26,6 +26,7 @@ use wire::generated::admin::admin_service_client::AdminServiceClient;
 use wire::generated::admin::apply_request::{Begin, End, File, Part};
 use wire::generated::admin::{
     ApplyRequest, ApplyResponse, GetStatusRequest, GetStatusResponse, Origin as Told, ReloadMode,
+    SearchRequest, SearchResponse,
 };
 
 /// When it is, for the admin API: in November 2026.
@@ -73,6 +74,28 @@ struct World {
     revisions: Arc<Revisions>,
     /// Whether the gateway can use configurations.
     usable: Arc<AtomicBool>,
+    /// What came to the ledger.
+    recorded: Arc<Mutex<Vec<(Operator, Action, RevisionId)>>>,
+}
+
+/// Doors to a ledger that takes everything, and finds nothing but who asked.
+fn doors(
+    get_status: Arc<admin::GetStatus>,
+    revisions: Arc<Revisions>,
+    recorded: Arc<Mutex<Vec<(Operator, Action, RevisionId)>>>,
+) -> Doors {
+    Doors {
+        get_status,
+        revisions,
+        search: Arc::new(|request, operator| {
+            let periods = vec![operator.certificate.to_string(), request.why];
+            Ok(SearchResponse { periods, ..Default::default() })
+        }),
+        record: Arc::new(move |operator, action, revision| {
+            recorded.lock().unwrap().push((operator.clone(), action, revision));
+            Ok(())
+        }),
+    }
 }
 
 impl World {
@@ -105,11 +128,23 @@ impl World {
         let revisions = Arc::new(Revisions::new(loader, gateway.clone(), plane));
         let get_status =
             Arc::new(|| GetStatusResponse { calls_in_flight: 3, ..Default::default() });
-        let doors = Doors { get_status, revisions: revisions.clone() };
+        let recorded = Arc::new(Mutex::new(Vec::new()));
+        let doors = doors(get_status, revisions.clone(), recorded.clone());
         tokio::spawn(async move {
             admin::serve(listener, &gateway.tls, operators, doors, std::future::pending()).await
         });
-        Self { authority, operator, clock, revoked, removed, address, folder, revisions, usable }
+        Self {
+            authority,
+            operator,
+            clock,
+            revoked,
+            removed,
+            address,
+            folder,
+            revisions,
+            usable,
+            recorded,
+        }
     }
 
     /// A client with a certificate; it connects with its first call.
@@ -504,4 +539,33 @@ async fn one_apply_at_a_time_and_none_without_its_end() {
     };
     assert!(applied.applied);
     drop(sender);
+}
+
+#[tokio::test]
+async fn only_operators_search() {
+    let world = World::new().await;
+    let request = || SearchRequest { why: "audit 7".to_owned(), ..Default::default() };
+    let system = world.authority.issue("commune", Profile::Client).unwrap();
+    let refused = world.client(&system).search(request()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let answer = world.client(&world.operator).search(request()).await.unwrap().into_inner();
+    assert_eq!(answer.periods, [digest(&world.operator).to_string(), "audit 7".to_owned()]);
+    world.revoked.store(true, Ordering::SeqCst);
+    let refused = world.client(&world.operator).search(request()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn what_operators_put_in_force_is_recorded() {
+    let world = World::new().await;
+    let files = [("registry/members.yaml", MORE)];
+    apply(&world, true, &files).await;
+    apply(&world, false, &[("registry/members.yaml", "members: 7\n")]).await;
+    assert_eq!(*world.recorded.lock().unwrap(), [], "nothing came into force");
+    let answer = apply(&world, false, &files).await;
+    let recorded = world.recorded.lock().unwrap();
+    let [(operator, action, revision)] = recorded.as_slice() else { panic!("{recorded:?}") };
+    assert_eq!((*action, revision.0), (Action::Apply, answer.revision));
+    assert_eq!(operator.certificate, digest(&world.operator));
+    assert_eq!(operator.name.as_deref(), Some("operator"));
 }

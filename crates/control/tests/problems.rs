@@ -66,7 +66,7 @@ fn unknown_keys() {
         "listen:",
         "zzz: 1\nlisten:",
         expect![[r#"
-            gateway.yaml:1:1: found unknown key `zzz`, expected `listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics`, `tokens`, `utc_offset`, `reload` or `limits`
+            gateway.yaml:1:1: found unknown key `zzz`, expected `listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics`, `events`, `tokens`, `utc_offset`, `reload` or `limits`
         "#]],
     );
     check_gateway(
@@ -1320,6 +1320,40 @@ fn attributes_keep_to_the_gateways_schema_where_there_are_policies() {
         &[("registry/all.yaml", &registry), ("policies/a.cedar", policy)],
         &expect![[r#"
             registry/all.yaml:6:9: found what the schema does not take (in attribute `level` on `System::"hrm"`, type mismatch: value was expected to have type long, but it actually has type string: `"three"`), expected attributes as the schema declares them; attributes are declared in `policies/schema.cedarschema`
+        "#]],
+    );
+}
+
+#[test]
+fn receivers_of_events() {
+    let events = |events: &str, expected: Expect| {
+        check_files(&[("gateway.yaml", &format!("{GATEWAY}{events}\n"))], &expected);
+    };
+    events(
+        "events: {directory: ../events, file: ../events/events.jsonl}",
+        expect![[r#"
+        good
+    "#]],
+    );
+    events(
+        "events: {directory: ../events}",
+        expect![[r#"
+        gateway.yaml:14:9: found neither `file` nor `syslog`, expected who is told
+    "#]],
+    );
+    events(
+        "events: {directory: gateway.yaml, file: events.jsonl}",
+        expect![[r#"
+        gateway.yaml:14:21: found a path that is not a folder, expected a folder for events
+    "#]],
+    );
+    events(
+        "events: {directory: ../events, syslog: {address: 'tls://soc.example.vn', key: absent}}",
+        expect![[r#"
+            gateway.yaml:14:40: found a mapping without `authorities`, expected key `authorities`
+            gateway.yaml:14:40: found a mapping without `certificate`, expected key `certificate`
+            gateway.yaml:14:50: found `tls://soc.example.vn`, expected `host:port` with a DNS name or an IP address; leave the scheme out
+            gateway.yaml:14:79: found `absent`, which cannot be read (No such file or directory (os error 2)), expected a readable file; relative paths begin at the configuration folder
         "#]],
     );
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use http::HeaderName;
 use http::header::HeaderValue;
 use model::{
-    Admitted as AdmittedEntry, Code, Entry, ExchangeId, Finished, MemberId, Reason, Refusal,
-    Refused, RevisionId, SystemId, Terms, Timestamp,
+    Admitted as AdmittedEntry, Code, Entry, ExchangeId, FIELDS_BYTES_MAX, Finished, MemberId,
+    Reason, Refusal, Refused, RevisionId, SystemId, Terms, Timestamp,
 };
+use policy::source::Fields;
 use policy::{Caller, Decision, Destination, Route};
 
 use crate::admit::Admitted;
@@ -26,6 +27,8 @@ use crate::respond;
 
 /// Longest method path in a refusal's entry, in bytes.
 const METHOD_BYTES_MAX: usize = 256;
+/// Stands in an entry for fields that it has no room for.
+const MORE: &str = "…";
 
 pub(crate) struct Account {
     shared: Arc<Shared>,
@@ -139,6 +142,9 @@ impl Account {
             revision: *revision,
             source: self.peer.source,
             shadow_node: destination.shadow.map(|node| node.id.clone()),
+            // What a call asks is passed on unread, so that nobody is known in it.
+            subject: None,
+            fields: named(agreement.fields()),
         };
         let sequenced = Sequenced::append(&self.shared.ledger, &Entry::Admitted(entry.clone()))?;
         self.state = State::Admitted { entry, sequenced: sequenced.clone() };
@@ -250,6 +256,22 @@ impl Account {
     }
 }
 
+/// The fields that an agreement names, as many as an entry may hold; [`MORE`] stands for others.
+fn named(fields: &Fields) -> Vec<Box<str>> {
+    let Fields::Named(names) = fields else { return Vec::new() };
+    let mut room = FIELDS_BYTES_MAX - MORE.len() - 1;
+    let mut fields = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(left) = room.checked_sub(name.len() + 1) else {
+            fields.push(MORE.into());
+            break;
+        };
+        room = left;
+        fields.push(name.as_str().into());
+    }
+    fields
+}
+
 /// Counts an ended call: by its node, and by its status or the reason why it was declined.
 fn measure(node: &str, outcome: &'static str) {
     metrics::counter!("gw_calls_total", "node" => node.to_owned(), "outcome" => outcome)
@@ -268,5 +290,21 @@ impl Drop for Account {
             State::Admitted { .. } => self.close(Code::Cancelled, Some(Reason::Cancelled)),
             State::Closed => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_an_entry_has_no_room_for_are_not_passed_over_in_silence() {
+        let named = |count: usize| named(&Fields::Named(vec!["a".repeat(99); count]));
+        assert_eq!(named(3).len(), 3);
+        let many = named(20);
+        assert_eq!((many.len(), many.last().map(|last| &**last)), (11, Some(MORE)));
+        let bytes: usize = many.iter().map(|field| field.len() + 1).sum();
+        assert!(bytes <= FIELDS_BYTES_MAX, "{bytes} bytes");
+        assert!(super::named(&Fields::All).is_empty());
     }
 }

@@ -10,13 +10,15 @@ use anyhow::{Context, Result};
 use audit::{Log, Options, Recovered, Trouble};
 use control::{Activation, Config, Loader, Plane, Revisions, TokenIssuer};
 use dataplane::{Gateway, Identity, IssuerError, IssuerSettings, Issuers, Limits, Live, Settings};
+use events::Events;
 use model::{CertificateDigest, Clock, Entry, Opened, RevisionId, SystemClock, Timestamp};
 use rustls::pki_types::CertificateDer;
 use tlog::{Origin, Signer};
 use tokio::sync::Notify;
 use wire::generated::admin::{GetStatusResponse, get_status_response};
 
-use crate::reload;
+use crate::reading::Readings;
+use crate::{reload, security};
 
 /// A running gateway and what it stands on.
 pub(crate) struct Running {
@@ -28,6 +30,10 @@ pub(crate) struct Running {
     pub(crate) operators: Arc<OperatorList>,
     /// Told each time a revision comes into force.
     pub(crate) in_force: Arc<Notify>,
+    /// Security events on their way, where somebody is told.
+    pub(crate) events: Option<Events>,
+    /// The ledger as operators read it.
+    pub(crate) readings: Arc<Readings>,
 }
 
 /// The certificates of operators, as the revision in force lists them.
@@ -89,7 +95,8 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
     let Config { gateway: mut settings, snapshot, notes, .. } = config;
     reload::tell(&notes);
     let issuers = issuers(&settings.tokens).context("issuers of tokens")?;
-    let (ledger, recovered) = open_ledger(&settings.ledger)?;
+    let signer = signer(&settings.ledger)?;
+    let (ledger, recovered) = open_ledger(&settings.ledger, Arc::clone(&signer))?;
     tracing::info!(
         entries = recovered.entries,
         discarded_bytes = recovered.discarded_bytes,
@@ -104,6 +111,12 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
     let ticket =
         ledger.append(&wire::evidence::encode_entry(&opened)).context("write to ledger")?;
     ticket.wait().context("write to ledger")?;
+    let events = settings.events.as_ref();
+    let events = events.map(|events| security::start(events, &settings.ledger, ledger.clone()));
+    let events = events.transpose()?;
+    let control::Ledger { directory, index, pseudonyms, .. } = &settings.ledger;
+    let (of, keys) = (ledger.clone(), pseudonyms.clone());
+    let readings = Readings::start(of, directory, signer, keys, index.as_deref())?;
     let live = Arc::new(Live::with_issuers(snapshot, issuers));
     let gateway =
         Gateway::start(data_plane(&settings), live.clone(), ledger.clone(), Arc::new(SystemClock))?;
@@ -113,7 +126,8 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
     let in_force = Arc::new(Notify::new());
     let plane = plane(live.clone(), operators.clone(), in_force.clone());
     let revisions = Arc::new(Revisions::new(loader, Arc::new(settings), plane));
-    Ok(Running { gateway, ledger, live, revisions, operators, in_force })
+    let readings = Arc::new(readings);
+    Ok(Running { gateway, ledger, live, revisions, operators, in_force, events, readings })
 }
 
 /// How a configuration that comes later gets in force.
@@ -157,10 +171,14 @@ pub(crate) fn issuers(settings: &[TokenIssuer]) -> Result<Issuers, IssuerError> 
     Issuers::new(settings.iter().map(issuer).collect())
 }
 
-fn open_ledger(settings: &control::Ledger) -> Result<(Log, Recovered)> {
+fn signer(settings: &control::Ledger) -> Result<Arc<Signer>> {
     let origin: Origin = settings.origin.parse().context("origin of the ledger")?;
-    let signer = read_signer(&settings.key, origin.clone())?;
-    let mut options = Options::new(settings.directory.clone(), origin, Arc::new(signer));
+    read_signer(&settings.key, origin).map(Arc::new)
+}
+
+fn open_ledger(settings: &control::Ledger, signer: Arc<Signer>) -> Result<(Log, Recovered)> {
+    let origin = signer.origin().clone();
+    let mut options = Options::new(settings.directory.clone(), origin, signer);
     if let Some(bytes) = settings.segment_size {
         options.segment_bytes = bytes;
     }

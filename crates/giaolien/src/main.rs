@@ -3,7 +3,9 @@
 mod assemble;
 mod commands;
 mod progress;
+mod reading;
 mod reload;
+mod security;
 mod telemetry;
 
 use std::process::ExitCode;

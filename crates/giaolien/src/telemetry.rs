@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use events::Events;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -28,18 +29,21 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const DURATION_BUCKETS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
-const COUNTERS: [(&str, &str); 5] = [
+const COUNTERS: [(&str, &str); 6] = [
     ("gw_calls_total", "Calls that ended, by node and outcome."),
     ("gw_connections_refused_total", "Connections refused, by reason."),
+    ("gw_events_told_total", "Security events told, by receiver; those told again count again."),
     ("gw_policy_errors_total", "Decisions in which a policy erred and was passed over, by policy."),
     ("gw_retries_total", "Calls sent to a node again, by service and result."),
     ("gw_shadow_answers_total", "Answers to copies of queries, by service and result."),
 ];
-const GAUGES: [(&str, &str); 9] = [
+const GAUGES: [(&str, &str); 11] = [
     ("gw_agreements", "Agreements of the revision in force."),
     ("gw_calls_in_flight", "Calls that are under way."),
     ("gw_configuration_rejected", "1 if the folder holds what could not be put in force."),
     ("gw_connections", "Connections of consumers."),
+    ("gw_events_behind", "Entries that were not looked at for security events yet, by receiver."),
+    ("gw_events_trouble", "1 if a receiver of security events cannot be told, by receiver."),
     ("gw_ledger_available", "1 if the ledger takes entries."),
     ("gw_ledger_entries", "Entries that are durable."),
     ("gw_policies", "Cedar policies of the revision in force."),
@@ -170,6 +174,14 @@ fn metrics_now(running: &Running, recorder: &PrometheusHandle) -> String {
     ];
     for (name, value) in gauges {
         metrics::gauge!(name).set(value);
+    }
+    for progress in running.events.iter().flat_map(Events::progress) {
+        let behind = ledger.size.saturating_sub(progress.next) as f64;
+        let labels = [("receiver", progress.receiver)];
+        metrics::gauge!("gw_events_behind", &labels).set(behind);
+        metrics::counter!("gw_events_told_total", &labels).absolute(progress.told);
+        let trouble = f64::from(u8::from(progress.trouble.is_some()));
+        metrics::gauge!("gw_events_trouble", &labels).set(trouble);
     }
     recorder.render()
 }

@@ -78,7 +78,7 @@ async fn check_says_what_is_good_and_every_problem() {
     world.write("gateway.yaml", gateway.replace("workers: 2", "worker: 2"));
     let expected = expect![[r#"
         agreements/echo.yaml:4:11: found `ecko`, expected a registered node; did you mean `echo`?
-        gateway.yaml:2:1: found unknown key `worker`, expected `listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics`, `tokens`, `utc_offset`, `reload` or `limits`; did you mean `workers`?
+        gateway.yaml:2:1: found unknown key `worker`, expected `listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics`, `events`, `tokens`, `utc_offset`, `reload` or `limits`; did you mean `workers`?
         --
         2 problems
         --
@@ -86,7 +86,7 @@ async fn check_says_what_is_good_and_every_problem() {
     "#]];
     check(&[], &expected);
     let expected = expect![[r#"
-        {"problems":[{"file":"agreements/echo.yaml","line":4,"column":11,"found":"`ecko`","expected":"a registered node","hint":"did you mean `echo`?"},{"file":"gateway.yaml","line":2,"column":1,"found":"unknown key `worker`","expected":"`listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics`, `tokens`, `utc_offset`, `reload` or `limits`","hint":"did you mean `workers`?"}]}
+        {"problems":[{"file":"agreements/echo.yaml","line":4,"column":11,"found":"`ecko`","expected":"a registered node","hint":"did you mean `echo`?"},{"file":"gateway.yaml","line":2,"column":1,"found":"unknown key `worker`","expected":"`listen`, `workers`, `tls`, `upstream`, `ledger`, `admin`, `metrics`, `events`, `tokens`, `utc_offset`, `reload` or `limits`","hint":"did you mean `workers`?"}]}
         --
         --
         exits with 1

@@ -9,9 +9,13 @@ mod support;
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use model::{Entry, Finished, Reason, Receipt};
+use model::{
+    Action, AdminAction, CertificateDigest, Entry, Finished, LedgerRead, Operator, Reading, Reason,
+    Receipt, RevisionId, Timestamp,
+};
 use support::node::MirrorNode;
 use support::python::Python;
 use support::{Gateway, Ledger, World, giaolien, node_yaml, text, until};
@@ -65,6 +69,12 @@ type Receipts = HashMap<String, Vec<Receipt>>;
 async fn check(script: &'static str, others: &[&'static str]) -> (Ledger, Receipts) {
     let world = World::new().await;
     world.write("routes.yaml", ROUTES);
+    let told = tempfile::tempdir().unwrap();
+    let gateway_yaml = fs::read_to_string(world.config_file("gateway.yaml")).unwrap();
+    let events = told.path().join("events.jsonl");
+    let receivers =
+        format!("events: {{directory: {0}/kept, file: {0}/events.jsonl}}\n", text(told.path()));
+    world.write("gateway.yaml", receivers + &gateway_yaml);
     let scripts = Scripts::new(&world).await;
     let gateway = world.start();
 
@@ -82,6 +92,7 @@ async fn check(script: &'static str, others: &[&'static str]) -> (Ledger, Receip
 
     let (ledger, receipts) = (world.ledger(), scripts.receipts(&world));
     check_evidence(&ledger, &receipts);
+    scripts.check_events(&events, &ledger).await;
     (ledger, receipts)
 }
 
@@ -145,6 +156,28 @@ impl Scripts {
         assert_eq!(stdout, done);
     }
 
+    /// Every refusal and start is an event, as a schema that others wrote has it.
+    async fn check_events(&self, events: &Path, ledger: &Ledger) {
+        let counts = self.read_events(events).await;
+        assert_eq!(counts["6003"], ledger.count(|entry| matches!(entry, Entry::Refused(_))));
+        assert_eq!(counts["6002"], ledger.count(|entry| matches!(entry, Entry::Opened(_))));
+        // What operators do, who do not call in these tests.
+        let others = self.out.path().join("others.jsonl");
+        fs::write(&others, operators_events()).unwrap();
+        let counts = self.read_events(&others).await;
+        assert_eq!((counts["6003"], counts["6005"]), (1, 1));
+    }
+
+    /// How many events of each class a file has.
+    async fn read_events(&self, file: &Path) -> HashMap<String, usize> {
+        let mut command = self.python.script("ocsf_events.py", self.stubs.path());
+        command.arg(file);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
     /// The receipts that the scripts left, by case, verified one by one with the command.
     fn receipts(&self, world: &World) -> Receipts {
         let key = world.config_file("pki/ledger.pub");
@@ -161,4 +194,26 @@ impl Scripts {
         }
         receipts
     }
+}
+
+/// The events of an operator who reads the ledger and puts a configuration in force.
+fn operators_events() -> String {
+    let operator =
+        Operator { certificate: CertificateDigest([7; 32]), name: Some("Vận hành".into()) };
+    let time = Timestamp::from_secs(1_795_000_000);
+    let read = Entry::LedgerRead(LedgerRead {
+        time,
+        operator: operator.clone(),
+        reading: Reading::Subject,
+        criteria: "subject 2026:0011".into(),
+        why: "khiếu nại 12/2026".into(),
+        results: 3,
+    });
+    let (action, revision) = (Action::Apply, RevisionId(1_795_000_000));
+    let applied = Entry::AdminAction(AdminAction { time, operator, action, revision });
+    let source = events::Source { origin: "ledger.test".to_owned(), version: "1".to_owned() };
+    let lines = (0..)
+        .zip([read, applied])
+        .map(|(index, entry)| format!("{}\n", events::event(&source, index, &entry).unwrap().body));
+    lines.collect()
 }

@@ -1,13 +1,17 @@
 //! What the ledger says: one entry when a call is admitted or refused, one when it is finished.
 //!
-//! No entry holds a payload, a token or a person's data; only identifiers, sizes and digests.
+//! No entry holds a payload, a token or a person's data; only identifiers, sizes, digests and
+//! pseudonyms.
 
 use std::net::IpAddr;
 
 use crate::{
     AgreementId, CertificateDigest, Code, Effect, ExchangeId, MemberId, NodeId, PurposeCode,
-    Reason, RevisionId, SystemId, Timestamp,
+    Reason, RevisionId, Subject, SystemId, Timestamp,
 };
+
+/// Most bytes of the fields of an entry, with one for the end of each. The receipt carries them.
+pub const FIELDS_BYTES_MAX: usize = 1024;
 
 /// One statement in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,10 @@ pub enum Entry {
     Refused(Refused),
     /// An admitted call ended.
     Finished(Finished),
+    /// Somebody read the ledger through the gateway. Written before the answer is given.
+    LedgerRead(LedgerRead),
+    /// An operator changed something.
+    AdminAction(AdminAction),
 }
 
 /// The ledger was opened for writing.
@@ -67,6 +75,11 @@ pub struct Admitted {
     pub source: IpAddr,
     /// The node that gets a copy of the request, if one does; its answer is compared and dropped.
     pub shadow_node: Option<NodeId>,
+    /// The person whom the call is about, if known.
+    pub subject: Option<Subject>,
+    /// The fields that the agreement names, in its order; none where it covers all. At most
+    /// [`FIELDS_BYTES_MAX`] bytes with one for the end of each; `…` stands for those beyond.
+    pub fields: Vec<Box<str>>,
 }
 
 /// A call, or a connection, was declined.
@@ -130,4 +143,59 @@ pub struct Finished {
     pub request: Traffic,
     /// From the provider.
     pub response: Traffic,
+}
+
+/// Who acted through the admin API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// The certificate shown.
+    pub certificate: CertificateDigest,
+    /// The common name in it, if it has one.
+    pub name: Option<Box<str>>,
+}
+
+/// How the ledger was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Exchanges by what their entries say.
+    Search,
+    /// All that concerns one person.
+    Subject,
+}
+
+/// Somebody read the ledger through the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRead {
+    /// When.
+    pub time: Timestamp,
+    /// Who.
+    pub operator: Operator,
+    /// How.
+    pub reading: Reading,
+    /// What was asked for, as text; persons by their pseudonyms.
+    pub criteria: Box<str>,
+    /// Why, in the operator's words.
+    pub why: Box<str>,
+    /// How many exchanges the answer has.
+    pub results: u64,
+}
+
+/// What an operator did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Put a configuration in force.
+    Apply,
+}
+
+/// An operator changed something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminAction {
+    /// When.
+    pub time: Timestamp,
+    /// Who.
+    pub operator: Operator,
+    /// What.
+    pub action: Action,
+    /// The revision that it brought.
+    pub revision: RevisionId,
 }

@@ -99,6 +99,8 @@ text_id! {
     ClassId;
     /// A network zone that calls come from.
     ZoneId;
+    /// A period, usually a year, whose pseudonyms share a key.
+    Period;
 }
 
 /// The number of a configuration revision.
@@ -193,7 +195,7 @@ impl FromStr for ExchangeId {
     }
 }
 
-fn hexadecimal<const N: usize>(text: &str) -> Result<[u8; N], IdError> {
+pub(crate) fn hexadecimal<const N: usize>(text: &str) -> Result<[u8; N], IdError> {
     let wrong = IdError::Hexadecimal(2 * N);
     if text.len() != 2 * N || !text.is_ascii() {
         return Err(wrong);

@@ -6,8 +6,10 @@
 mod call;
 mod certificate;
 mod code;
+mod criteria;
 mod entry;
 mod id;
+mod person;
 mod reason;
 mod receipt;
 mod refusal;
@@ -16,10 +18,18 @@ mod time;
 pub use call::{Effect, MethodPath, Terms};
 pub use certificate::{Certificate, IssuerSerial};
 pub use code::Code;
-pub use entry::{Admitted, Entry, Finished, Opened, Refused, Traffic};
+pub use criteria::{Criteria, Decided};
+pub use entry::{
+    Action, AdminAction, Admitted, Entry, FIELDS_BYTES_MAX, Finished, LedgerRead, Opened, Operator,
+    Reading, Refused, Traffic,
+};
 pub use id::{
-    AgreementId, CertificateDigest, ClassId, ExchangeId, IdError, MemberId, NodeId, PurposeCode,
-    RevisionId, SystemId, ZoneId,
+    AgreementId, CertificateDigest, ClassId, ExchangeId, IdError, MemberId, NodeId, Period,
+    PurposeCode, RevisionId, SystemId, ZoneId,
+};
+pub use person::{
+    PersonNumber, PersonNumberError, Pseudonym, PseudonymKey, PseudonymKeyError, Pseudonyms,
+    Subject,
 };
 pub use reason::{Fault, Language, Reason};
 pub use receipt::Receipt;

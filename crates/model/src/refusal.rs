@@ -48,7 +48,9 @@ impl Refusal {
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
         let mut value = value.to_string();
-        if let Some((end, _)) = value.char_indices().nth(FACT_CHARS_MAX) {
+        // Mostly it is short, and nothing has to be counted.
+        let long = value.len() > FACT_CHARS_MAX;
+        if let Some((end, _)) = long.then(|| value.char_indices().nth(FACT_CHARS_MAX)).flatten() {
             value.truncate(end);
             value.push('…');
         }

@@ -6,7 +6,7 @@
 //! above with theirs), and among equals the agreement whose id sorts first. A call that states
 //! no purpose is allowed only if all agreements in force that name it imply the same one.
 
-use model::{PurposeCode, Reason, Refusal, Terms, Timestamp};
+use model::{Reason, Refusal, Terms, Timestamp};
 
 use crate::agreement::Agreement;
 use crate::agreements::{Key, Lead, Slot};
@@ -54,7 +54,7 @@ impl Snapshot {
         let Some(code) = &terms.purpose else { return Ok(None) };
         match self.registry.names.purposes.get(code.as_str()) {
             Some(purpose) => Ok(Some(purpose)),
-            None => Err(Refusal::new(Reason::PurposeUnknown).with("purpose", code)),
+            None => Err(Refusal::new(Reason::PurposeUnknown).with("purpose", code.as_str())),
         }
     }
 
@@ -214,10 +214,14 @@ fn explain(reason: Reason, slot: &Slot, terms: &Terms) -> Refusal {
         Reason::AgreementNotYetValid => refusal.with("valid_from", slot.valid_from),
         Reason::AgreementExpired => refusal.with("valid_until", slot.valid_until),
         Reason::PurposeMissing | Reason::PurposeNotCovered => {
-            let covered: Vec<&str> = agreement.purposes().iter().map(PurposeCode::as_str).collect();
-            let refusal = refusal.with("purposes_covered", covered.join(" "));
+            let mut covered = String::new();
+            for purpose in agreement.purposes() {
+                let gap = if covered.is_empty() { "" } else { " " };
+                covered.extend([gap, purpose.as_str()]);
+            }
+            let refusal = refusal.with("purposes_covered", covered);
             match &terms.purpose {
-                Some(purpose) => refusal.with("purpose", purpose),
+                Some(purpose) => refusal.with("purpose", purpose.as_str()),
                 None => refusal,
             }
         }

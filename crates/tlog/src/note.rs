@@ -48,6 +48,12 @@ pub enum NoteError {
     /// No signature is by the key given.
     #[error("no signature by key `{0}`")]
     UnknownKey(String),
+    /// No signature is by any of the keys given.
+    #[error("no signature by a key that is known")]
+    NoKnownKey,
+    /// More signatures than a note may have.
+    #[error("note has {SIGNATURES_MAX} signatures, no more are allowed")]
+    TooManySignatures,
     /// The signature by the key given does not hold.
     #[error("signature does not match")]
     Signature,
@@ -65,26 +71,52 @@ pub enum NoteError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     text: String,
-    signatures: Vec<Signature>,
+    signatures: Vec<NoteSignature>,
 }
 
+/// A line below a note: who signed, with which key, and the signature as its kind writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Signature {
-    name: String,
-    key_id: u32,
-    bytes: Vec<u8>,
+pub struct NoteSignature {
+    /// Name of the key.
+    pub name: Origin,
+    /// Key id.
+    pub key_id: u32,
+    /// The signature; for cosignatures their time, too.
+    pub bytes: Vec<u8>,
 }
 
 impl Note {
     /// Signs a text, which must end with a line break.
     pub fn sign(text: &str, signer: &Signer) -> Result<Self, NoteError> {
         check_text(text)?;
-        let signature = Signature {
-            name: signer.origin().as_str().to_owned(),
+        let mut note = Self { text: text.to_owned(), signatures: Vec::new() };
+        note.add_signature(signer)?;
+        Ok(note)
+    }
+
+    /// Signs with one more key.
+    pub fn add_signature(&mut self, signer: &Signer) -> Result<(), NoteError> {
+        self.add(NoteSignature {
+            name: signer.origin().clone(),
             key_id: signer.key_id(),
-            bytes: signer.sign(text.as_bytes()).to_vec(),
-        };
-        Ok(Self { text: text.to_owned(), signatures: vec![signature] })
+            bytes: signer.sign(self.text.as_bytes()).to_vec(),
+        })
+    }
+
+    /// Adds a signature, in the place of one by the same key. It is not checked.
+    pub fn add(&mut self, signature: NoteSignature) -> Result<(), NoteError> {
+        let same = |s: &NoteSignature| s.key_id == signature.key_id && s.name == signature.name;
+        self.signatures.retain(|known| !same(known));
+        if self.signatures.len() >= SIGNATURES_MAX {
+            return Err(NoteError::TooManySignatures);
+        }
+        self.signatures.push(signature);
+        Ok(())
+    }
+
+    /// The signatures, in order.
+    pub fn signatures(&self) -> &[NoteSignature] {
+        &self.signatures
     }
 
     /// The text, line break at the end included. Not to be trusted before [`Note::verify`].
@@ -94,8 +126,7 @@ impl Note {
 
     /// Checks that the key signed the text. Signatures by other keys are passed over.
     pub fn verify(&self, key: &VerifyingKey) -> Result<(), NoteError> {
-        let by_key = |s: &&Signature| s.key_id == key.key_id() && s.name == key.origin().as_str();
-        let mut signatures = self.signatures.iter().filter(by_key).peekable();
+        let mut signatures = self.by_key(key.origin(), key.key_id()).peekable();
         if signatures.peek().is_none() {
             return Err(NoteError::UnknownKey(key.to_string()));
         }
@@ -103,6 +134,34 @@ impl Note {
             true => Ok(()),
             false => Err(NoteError::Signature),
         }
+    }
+
+    /// Those of some keys that signed the text, in the order of the keys. Fails if none did, or
+    /// if a signature by one of them does not hold.
+    pub fn signers<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k VerifyingKey>,
+    ) -> Result<Vec<&'k VerifyingKey>, NoteError> {
+        let mut signers = Vec::new();
+        for key in keys {
+            match self.verify(key) {
+                Ok(()) => signers.push(key),
+                Err(NoteError::UnknownKey(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match signers.is_empty() {
+            true => Err(NoteError::NoKnownKey),
+            false => Ok(signers),
+        }
+    }
+
+    pub(crate) fn by_key<'a>(
+        &'a self,
+        name: &'a Origin,
+        key_id: u32,
+    ) -> impl Iterator<Item = &'a NoteSignature> {
+        self.signatures.iter().filter(move |s| s.key_id == key_id && s.name == *name)
     }
 }
 
@@ -120,12 +179,26 @@ fn check_text(text: &str) -> Result<(), NoteError> {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
-        for signature in &self.signatures {
-            let mut bytes = signature.key_id.to_be_bytes().to_vec();
-            bytes.extend_from_slice(&signature.bytes);
-            writeln!(f, "{SIGNATURE_PREFIX}{} {}", signature.name, STANDARD.encode(bytes))?;
-        }
-        Ok(())
+        self.signatures.iter().try_for_each(|signature| writeln!(f, "{signature}"))
+    }
+}
+
+impl fmt::Display for NoteSignature {
+    /// The line, without the line break at its end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = self.key_id.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&self.bytes);
+        write!(f, "{SIGNATURE_PREFIX}{} {}", self.name, STANDARD.encode(bytes))
+    }
+}
+
+impl FromStr for NoteSignature {
+    type Err = NoteError;
+
+    /// Reads a line, without the line break at its end.
+    fn from_str(line: &str) -> Result<Self, NoteError> {
+        let short = line.len() <= NOTE_BYTES_MAX;
+        short.then(|| signature(line)).flatten().ok_or(NoteError::SignatureLine(1))
     }
 }
 
@@ -153,13 +226,13 @@ impl FromStr for Note {
     }
 }
 
-fn signature(line: &str) -> Option<Signature> {
+fn signature(line: &str) -> Option<NoteSignature> {
     let (name, encoded) = line.strip_prefix(SIGNATURE_PREFIX)?.split_once(' ')?;
-    let name = name.parse::<Origin>().ok()?.to_string();
+    let name = name.parse().ok()?;
     let bytes = STANDARD.decode(encoded).ok()?;
     let (key_id, bytes) = bytes.split_first_chunk()?;
     let key_id = u32::from_be_bytes(*key_id);
-    (!bytes.is_empty()).then(|| Signature { name, key_id, bytes: bytes.to_vec() })
+    (!bytes.is_empty()).then(|| NoteSignature { name, key_id, bytes: bytes.to_vec() })
 }
 
 /// The state of a ledger's tree: what a checkpoint note says.
@@ -226,6 +299,27 @@ mod tests {
             let checkpoint = Checkpoint { origin, size, root_hash };
             prop_assert_eq!(checkpoint.to_string().parse(), Ok(checkpoint));
         }
+    }
+
+    #[test]
+    fn a_note_with_two_signatures_is_by_both_keys() {
+        let origin: Origin = "ledger.example.vn".parse().unwrap();
+        let [old, new, other] = [(); 3].map(|()| Signer::generate(origin.clone()).unwrap().0);
+        let [old_key, new_key, other_key] = [&old, &new, &other].map(Signer::verifying_key);
+        let mut note = Note::sign("text\n", &new).unwrap();
+        note.add_signature(&old).unwrap();
+        note.add_signature(&old).unwrap();
+        let mut note: Note = note.to_string().parse().unwrap();
+        assert_eq!(note.signatures().len(), 2);
+        let keys = [old_key.clone(), other_key.clone(), new_key.clone()];
+        assert_eq!(note.signers(&keys), Ok(vec![&old_key, &new_key]));
+        assert_eq!(note.signers([&other_key]), Err(NoteError::NoKnownKey));
+        // One bad signature by a known key spoils the note.
+        let mut bad = note.signatures().first().unwrap().clone();
+        bad.bytes.swap(0, 1);
+        note.add(bad).unwrap();
+        assert_eq!(note.signers(&keys), Err(NoteError::Signature));
+        assert_eq!(note.signers([&old_key]), Ok(vec![&old_key]));
     }
 
     #[test]

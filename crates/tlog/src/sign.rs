@@ -48,6 +48,14 @@ pub enum KeyError {
     /// The text is not `<name>+<key id>+<key>`.
     #[error("verifying key is not of the form `<name>+<8 hex digits>+<base64>`")]
     Form,
+    /// The key is for signatures of another kind.
+    #[error("key is for signatures of type {found}, expected {expected} (1 ledger, 4 witness)")]
+    Algorithm {
+        /// Type in the text.
+        found: u8,
+        /// Type that is needed.
+        expected: u8,
+    },
     /// The key id does not belong to this name and key.
     #[error("key id is `{found:08x}`, name and key give `{expected:08x}`")]
     Id {
@@ -206,12 +214,7 @@ pub struct VerifyingKey {
 impl VerifyingKey {
     /// The key of an owner.
     pub fn new(origin: Origin, public: [u8; 32]) -> Self {
-        let digest = Sha256::new()
-            .chain_update(origin.as_str())
-            .chain_update([b'\n', ALGORITHM_ED25519])
-            .chain_update(public)
-            .finalize();
-        let key_id = digest.first_chunk().map_or(0, |id| u32::from_be_bytes(*id));
+        let key_id = key_id(&origin, ALGORITHM_ED25519, &public);
         Self { origin, public, key_id }
     }
 
@@ -238,9 +241,7 @@ impl VerifyingKey {
 
 impl fmt::Display for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = vec![ALGORITHM_ED25519];
-        key.extend_from_slice(&self.public);
-        write!(f, "{}+{:08x}+{}", self.origin, self.key_id, STANDARD.encode(key))
+        f.write_str(&key_line(&self.origin, ALGORITHM_ED25519, &self.public))
     }
 }
 
@@ -254,19 +255,46 @@ impl FromStr for VerifyingKey {
     type Err = KeyError;
 
     fn from_str(line: &str) -> Result<Self, KeyError> {
-        let (name, rest) = line.trim().split_once('+').ok_or(KeyError::Form)?;
-        let (id, key) = rest.split_once('+').ok_or(KeyError::Form)?;
-        let found = Some(id).filter(|id| id.len() == 8 && !id.starts_with('+'));
-        let found = found.and_then(|id| u32::from_str_radix(id, 16).ok()).ok_or(KeyError::Form)?;
-        let key = STANDARD.decode(key).map_err(|_| KeyError::Base64)?;
-        let public = match key.split_first() {
-            Some((&ALGORITHM_ED25519, public)) => public.try_into().map_err(|_| KeyError::Form)?,
-            _ => return Err(KeyError::Form),
-        };
-        let parsed = Self::new(name.parse()?, public);
-        if parsed.key_id != found {
-            return Err(KeyError::Id { found, expected: parsed.key_id });
+        let (origin, public) = parse_key_line(line, ALGORITHM_ED25519)?;
+        Ok(Self::new(origin, public))
+    }
+}
+
+/// Key id as C2SP recommends: the first bytes of a digest of name, algorithm and key.
+pub(crate) fn key_id(name: &Origin, algorithm: u8, public: &[u8; 32]) -> u32 {
+    let digest = Sha256::new()
+        .chain_update(name.as_str())
+        .chain_update([b'\n', algorithm])
+        .chain_update(public)
+        .finalize();
+    digest.first_chunk().map_or(0, |id| u32::from_be_bytes(*id))
+}
+
+/// A verifier key line.
+pub(crate) fn key_line(name: &Origin, algorithm: u8, public: &[u8; 32]) -> String {
+    let mut key = vec![algorithm];
+    key.extend_from_slice(public);
+    format!("{name}+{:08x}+{}", key_id(name, algorithm, public), STANDARD.encode(key))
+}
+
+/// Name and key of a verifier key line for this algorithm.
+pub(crate) fn parse_key_line(line: &str, algorithm: u8) -> Result<(Origin, [u8; 32]), KeyError> {
+    let (name, rest) = line.trim().split_once('+').ok_or(KeyError::Form)?;
+    let (id, key) = rest.split_once('+').ok_or(KeyError::Form)?;
+    let found = Some(id).filter(|id| id.len() == 8 && !id.starts_with('+'));
+    let found = found.and_then(|id| u32::from_str_radix(id, 16).ok()).ok_or(KeyError::Form)?;
+    let key = STANDARD.decode(key).map_err(|_| KeyError::Base64)?;
+    let public = match key.split_first() {
+        Some((kind, public)) if *kind == algorithm => {
+            public.try_into().map_err(|_| KeyError::Form)?
         }
-        Ok(parsed)
+        Some((kind, _)) => return Err(KeyError::Algorithm { found: *kind, expected: algorithm }),
+        None => return Err(KeyError::Form),
+    };
+    let name = name.parse()?;
+    let expected = key_id(&name, algorithm, &public);
+    match found == expected {
+        true => Ok((name, public)),
+        false => Err(KeyError::Id { found, expected }),
     }
 }

@@ -98,6 +98,15 @@ impl Nodes {
         self.levels.last().and_then(|level| level.first()).copied().unwrap_or_else(empty_root)
     }
 
+    /// The root of the perfect subtree over the leaves from `index << level` to
+    /// `(index + 1) << level`, if it lies within the tree.
+    pub fn perfect(&self, level: u8, index: u64) -> Option<Hash> {
+        let leaves = self.levels.first()?.len() as u64;
+        let end = index.checked_add(1)?.checked_mul(1u64.checked_shl(level.into())?)?;
+        let nodes = self.levels.get(usize::from(level)).filter(|_| end <= leaves)?;
+        nodes.get(usize::try_from(index).ok()?).copied()
+    }
+
     /// The hashes that lead from a leaf to the root, from the leaf upwards.
     pub fn path(&self, index: usize) -> Vec<Hash> {
         let sibling = |(height, level): (usize, &Vec<Hash>)| {

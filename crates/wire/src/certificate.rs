@@ -5,6 +5,9 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
+/// Longest common name (`ub-common-name` of RFC 5280), in characters.
+const COMMON_NAME_CHARS_MAX: usize = 64;
+
 /// Why bytes are not a certificate or a revocation list.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CertificateError {
@@ -36,6 +39,16 @@ pub fn parse(der: &[u8]) -> Result<Certificate, CertificateError> {
         // `notAfter` is the last second of validity; ours is the first moment after it.
         not_after: moment(validity.not_after.timestamp().saturating_add(1)),
     })
+}
+
+/// The common name that a certificate in DER bears, cut at 64 characters; what a terminal would act
+/// on is left out. `None` if it bears none or cannot be read.
+pub fn common_name(der: &[u8]) -> Option<Box<str>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
+    let name: String =
+        name.chars().filter(|c| !c.is_control()).take(COMMON_NAME_CHARS_MAX).collect();
+    (!name.is_empty()).then(|| name.into())
 }
 
 /// Reads the certificates that a revocation list in DER names.

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::{
-    Admitted, CertificateDigest, Code, Effect, Entry, ExchangeId, Finished, IdError, Opened,
-    Reason, Receipt, Refused, RevisionId, Timestamp, Traffic,
+    Admitted, CertificateDigest, Code, Effect, Entry, ExchangeId, FIELDS_BYTES_MAX, Finished,
+    IdError, Opened, Pseudonym, Reason, Receipt, Refused, RevisionId, Subject, Timestamp, Traffic,
 };
 use prost::Message;
 use thiserror::Error;
 
 use crate::generated::evidence as pb;
+use crate::operators;
 
 /// Why bytes are not an entry or a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -30,7 +31,7 @@ pub enum EvidenceError {
     },
 }
 
-fn wrong(field: &'static str, problem: impl ToString) -> EvidenceError {
+pub(crate) fn wrong(field: &'static str, problem: impl ToString) -> EvidenceError {
     EvidenceError::Field { field, problem: problem.to_string() }
 }
 
@@ -45,8 +46,17 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
         Entry::Admitted(admitted) => pb::entry::Kind::Admitted(from_admitted(admitted)),
         Entry::Refused(refused) => pb::entry::Kind::Refused(from_refused(refused)),
         Entry::Finished(finished) => pb::entry::Kind::Finished(from_finished(finished)),
+        Entry::LedgerRead(read) => pb::entry::Kind::LedgerRead(operators::from_read(read)),
+        Entry::AdminAction(action) => pb::entry::Kind::AdminAction(operators::from_action(action)),
     };
     pb::Entry { kind: Some(kind) }.encode_to_vec()
+}
+
+/// Whether an entry says that a call was admitted or ended, as most do: told by its first byte, so
+/// that others are found quickly.
+pub fn is_of_a_call(entry: &[u8]) -> bool {
+    // Key of field 2 or 4 of `Entry`, both messages.
+    matches!(entry.first(), Some(0x12 | 0x22))
 }
 
 /// Reads an entry.
@@ -73,6 +83,8 @@ fn read_entry(bytes: &[u8]) -> Result<Entry, EvidenceError> {
         pb::entry::Kind::Admitted(admitted) => Entry::Admitted(to_admitted(admitted)?),
         pb::entry::Kind::Refused(refused) => Entry::Refused(to_refused(refused)?),
         pb::entry::Kind::Finished(finished) => Entry::Finished(to_finished(finished)?),
+        pb::entry::Kind::LedgerRead(read) => Entry::LedgerRead(operators::to_read(read)?),
+        pb::entry::Kind::AdminAction(done) => Entry::AdminAction(operators::to_action(done)?),
     })
 }
 
@@ -126,6 +138,7 @@ fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, EvidenceError> {
 }
 
 fn from_admitted(admitted: &Admitted) -> pb::Admitted {
+    let subject = admitted.subject.as_ref();
     pb::Admitted {
         exchange_id: admitted.exchange.as_bytes().to_vec(),
         time_us: admitted.time.as_micros(),
@@ -146,10 +159,18 @@ fn from_admitted(admitted: &Admitted) -> pb::Admitted {
         revision: admitted.revision.0,
         source_address: address_bytes(admitted.source),
         shadow_node: text_of(admitted.shadow_node.as_ref().map(|id| id.as_str())),
+        subject_pseudonym: subject.map(|subject| subject.pseudonym.0.to_vec()).unwrap_or_default(),
+        subject_period: text_of(subject.map(|subject| subject.period.as_str())),
+        fields: admitted.fields.iter().map(ToString::to_string).collect(),
     }
 }
 
 fn to_admitted(message: pb::Admitted) -> Result<Admitted, EvidenceError> {
+    let subject = subject(&message.subject_pseudonym, &message.subject_period)?;
+    let fields: Vec<Box<str>> = message.fields.iter().map(|field| field.as_str().into()).collect();
+    if fields.iter().map(|field| field.len() + 1).sum::<usize>() > FIELDS_BYTES_MAX {
+        return Err(wrong("fields", format!("has more than {FIELDS_BYTES_MAX} bytes")));
+    }
     Ok(Admitted {
         exchange: exchange(&message.exchange_id)?,
         time: Timestamp::from_micros(message.time_us),
@@ -170,7 +191,19 @@ fn to_admitted(message: pb::Admitted) -> Result<Admitted, EvidenceError> {
         revision: RevisionId(message.revision),
         source: address("source_address", &message.source_address)?,
         shadow_node: optional("shadow_node", &message.shadow_node)?,
+        subject,
+        fields,
     })
+}
+
+fn subject(pseudonym: &[u8], period: &str) -> Result<Option<Subject>, EvidenceError> {
+    match (pseudonym, period) {
+        ([], "") => Ok(None),
+        (pseudonym, period) => Ok(Some(Subject {
+            pseudonym: Pseudonym(fixed("subject_pseudonym", pseudonym)?),
+            period: id("subject_period", period)?,
+        })),
+    }
 }
 
 fn from_refused(refused: &Refused) -> pb::Refused {
@@ -252,31 +285,34 @@ fn to_finished(message: pb::Finished) -> Result<Finished, EvidenceError> {
     })
 }
 
-fn text_of(text: Option<&str>) -> String {
+pub(crate) fn text_of(text: Option<&str>) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-fn text(text: String) -> Option<Box<str>> {
+pub(crate) fn text(text: String) -> Option<Box<str>> {
     (!text.is_empty()).then(|| text.into())
 }
 
-fn fixed<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], EvidenceError> {
+pub(crate) fn fixed<const N: usize>(
+    field: &'static str,
+    bytes: &[u8],
+) -> Result<[u8; N], EvidenceError> {
     let found = bytes.len();
     bytes.try_into().map_err(|_| wrong(field, format!("has {found} bytes instead of {N}")))
 }
 
-fn exchange(bytes: &[u8]) -> Result<ExchangeId, EvidenceError> {
+pub(crate) fn exchange(bytes: &[u8]) -> Result<ExchangeId, EvidenceError> {
     fixed("exchange_id", bytes).map(ExchangeId::from_bytes)
 }
 
-fn id<T: std::str::FromStr<Err = IdError>>(
+pub(crate) fn id<T: std::str::FromStr<Err = IdError>>(
     field: &'static str,
     text: &str,
 ) -> Result<T, EvidenceError> {
     text.parse().map_err(|error| wrong(field, error))
 }
 
-fn optional<T: std::str::FromStr<Err = IdError>>(
+pub(crate) fn optional<T: std::str::FromStr<Err = IdError>>(
     field: &'static str,
     text: &str,
 ) -> Result<Option<T>, EvidenceError> {
@@ -286,7 +322,7 @@ fn optional<T: std::str::FromStr<Err = IdError>>(
     }
 }
 
-fn reason(number: u32) -> Result<Reason, EvidenceError> {
+pub(crate) fn reason(number: u32) -> Result<Reason, EvidenceError> {
     Reason::from_number(number).ok_or_else(|| wrong("reason", format!("has no meaning: {number}")))
 }
 
@@ -325,6 +361,8 @@ mod tests {
             revision: RevisionId(3),
             source: "192.0.2.7".parse().unwrap(),
             shadow_node: None,
+            subject: None,
+            fields: Vec::new(),
         })
     }
 
@@ -417,6 +455,13 @@ mod tests {
         };
         let bytes = encode_receipt(&receipt);
         assert!(bytes.len() <= 512, "{} bytes", bytes.len());
-        assert_eq!(decode_receipt(&bytes), Ok(receipt));
+        assert_eq!(decode_receipt(&bytes), Ok(receipt.clone()));
+        // A known subject makes the entry longer by its 16 bytes, the period and their tags.
+        let Entry::Admitted(call) = admitted() else { panic!("not an admission") };
+        let subject = Subject { pseudonym: Pseudonym([9; 16]), period: "2026".parse().unwrap() };
+        let known = Entry::Admitted(Admitted { subject: Some(subject), ..call });
+        let known = encode_receipt(&Receipt { entry: encode_entry(&known), ..receipt });
+        assert_eq!(known.len(), bytes.len() + 26);
+        assert!(known.len() <= 512, "{} bytes", known.len());
     }
 }

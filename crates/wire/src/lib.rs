@@ -4,6 +4,8 @@
 pub mod certificate;
 pub mod evidence;
 pub mod health;
+mod operators;
+pub mod search;
 pub mod status;
 
 /// Generated from `proto/giaolien`.

@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 6] = [
     &["model", "prefetch"],
     &["cedar", "tlog"],
     &["audit", "policy", "wire"],
-    &["control", "dataplane", "load", "nodes"],
+    &["control", "dataplane", "events", "load", "nodes", "search"],
     &[],
     &["giaolien"],
 ];

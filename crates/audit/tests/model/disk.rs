@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::disk::{Disk, Step};
@@ -95,4 +96,20 @@ impl Disk for ModelDisk {
         point();
         Ok(())
     }
+
+    fn rename(&self, _: Step, _: &Path, _: &Path) -> io::Result<()> {
+        Err(elsewhere())
+    }
+
+    fn remove(&self, _: Step, _: &Path) -> io::Result<()> {
+        Err(elsewhere())
+    }
+
+    fn sync_folder(&self, _: Step, _: &Path) -> io::Result<()> {
+        Err(elsewhere())
+    }
+}
+
+fn elsewhere() -> io::Error {
+    io::Error::other("the writer changes no folder")
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 use model::SystemClock;
 use shuttle::rand::Rng;
 use shuttle::thread::{self, JoinHandle};
-use tlog::Signer;
 use tlog::tree::Frontier;
+use tlog::{Head, Signer};
 
 use crate::disk::Disk;
 use crate::frame::{Chain, SECTOR_BYTES};
+use crate::keep::Keep;
 use crate::model_disk::{ModelDisk, Plan};
-use crate::queue::{Head, Identity, Prepared, Shared, Start};
+use crate::queue::{Identity, Prepared, Shared, Start};
 use crate::segment::HEADER_BYTES;
 use crate::sync::{Clock, Instant};
 use crate::writer::{Current, Writer};
@@ -90,6 +91,7 @@ impl Ledger {
             current: Current { file, bytes: SEGMENT_BYTES, offset: HEADER_BYTES as u64 },
             written,
             chain: Chain { segment: 0, prev_crc: 0, frontier },
+            keep: Arc::new(Keep),
         };
         let watched = Watched::default();
         let for_preparer = (Arc::clone(&shared), Arc::clone(&watched));

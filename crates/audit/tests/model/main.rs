@@ -11,6 +11,8 @@
 #![allow(clippy::print_stdout, reason = "tests tell what they measured")]
 #![allow(dead_code, unreachable_pub, reason = "the modules under test are the crate's own files")]
 
+#[path = "../../src/backlog.rs"]
+mod backlog;
 #[path = "../../src/disk.rs"]
 mod disk;
 #[path = "../../src/fields.rs"]
@@ -19,6 +21,7 @@ mod fields;
 mod folder;
 #[path = "../../src/frame.rs"]
 mod frame;
+mod keep;
 mod ledger;
 #[path = "disk.rs"]
 mod model_disk;

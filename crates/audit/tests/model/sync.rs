@@ -171,7 +171,7 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Condvar(Arc<shuttle::sync::Condvar>);
 
 /// Whether a wait ended because it was time.

@@ -146,7 +146,7 @@ impl Kind {
 }
 
 fn any_segment<'a>(files: &'a mut Files, random: &mut Random) -> &'a mut Vec<u8> {
-    let segments = files.iter_mut().filter(|(name, _)| *name != CHECKPOINT);
+    let segments = files.iter_mut().filter(|(name, _)| name.starts_with("segment-"));
     let mut segments: Vec<_> = segments.map(|(_, bytes)| bytes).collect();
     let at = random.below(segments.len());
     segments.swap_remove(at)
@@ -175,7 +175,8 @@ fn any_frame(finished: &Finished, random: &mut Random) -> (String, Range<usize>)
 fn move_block(kind: Kind, files: &mut Files, random: &mut Random) {
     let length = [512, 512, 4096, 16_384][random.below(4)];
     let mut place = || {
-        let segments: Vec<_> = files.keys().filter(|name| *name != CHECKPOINT).cloned().collect();
+        let segments: Vec<_> =
+            files.keys().filter(|name| name.starts_with("segment-")).cloned().collect();
         let name = random.pick(&segments).clone();
         let at = any_byte(&files[&name], random) / length * length;
         (name, at..at + length)

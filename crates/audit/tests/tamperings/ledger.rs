@@ -89,7 +89,8 @@ fn write(seed: u64) -> Files {
 fn read(folder: &Path) -> Files {
     let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap());
     files
-        .filter(|file| file.file_name() != "lock")
+        // The tiles are derived, and not evidence.
+        .filter(|file| file.file_name() != "lock" && file.file_name() != "tiles")
         .map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap()))
         .collect()
 }

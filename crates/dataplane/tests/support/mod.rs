@@ -295,7 +295,7 @@ pub fn reasons(entries: &[Entry]) -> Vec<Reason> {
     let reason = |entry: &Entry| match entry {
         Entry::Refused(refused) => Some(refused.reason),
         Entry::Finished(finished) => finished.reason,
-        Entry::Opened(_) | Entry::Admitted(_) => None,
+        _ => None,
     };
     entries.iter().filter_map(reason).collect()
 }

@@ -12,6 +12,8 @@ mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod status;
+mod whom;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Receipt(receipt::Receipt),
     Load(Box<load::Load>),
+    Witness(witness::Witness),
 }
 
 impl Command {
@@ -51,6 +54,7 @@ impl Command {
             Self::Audit(command) => command.run(),
             Self::Receipt(command) => command.run(),
             Self::Load(command) => command.run(),
+            Self::Witness(command) => command.run(),
         }
     }
 }

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use clap::Subcommand;
-use model::{Entry, Receipt as Carried};
+use model::{Action, Entry, Operator, Receipt as Carried};
 use tlog::VerifyingKey;
 
 use super::say;
@@ -119,5 +119,29 @@ pub(crate) fn describe(entry: &Entry) -> String {
             call.request.messages,
             call.response.messages
         ),
+        Entry::LedgerRead(read) => format!(
+            "ledger read at {} by {}: {} exchanges for {}, because: {}",
+            read.time,
+            operator(&read.operator),
+            read.results,
+            read.criteria,
+            read.why
+        ),
+        Entry::AdminAction(done) => format!(
+            "{} at {} by {}",
+            match done.action {
+                Action::Apply => format!("revision {} applied", done.revision),
+            },
+            done.time,
+            operator(&done.operator)
+        ),
+    }
+}
+
+fn operator(operator: &Operator) -> String {
+    let Operator { certificate, name } = operator;
+    match name {
+        Some(name) => format!("{name} with certificate {certificate}"),
+        None => format!("certificate {certificate}"),
     }
 }

@@ -115,7 +115,15 @@ async fn listen(what: &str, address: SocketAddr) -> Result<TcpListener> {
 async fn serve_admin(listener: TcpListener, tls: Downstream, running: Arc<Running>) {
     let (started, live) = (SystemClock.now(), running.live.clone());
     let (revisions, operators) = (running.revisions.clone(), running.operators.clone());
-    let doors = Doors { get_status: Arc::new(move || running.status(started)), revisions };
+    let (to_search, to_record) = (running.readings.clone(), running.readings.clone());
+    let doors = Doors {
+        get_status: Arc::new(move || running.status(started)),
+        revisions,
+        search: Arc::new(move |request, operator| to_search.search(request, operator)),
+        record: Arc::new(move |operator, action, revision| {
+            to_record.record(operator, action, revision)
+        }),
+    };
     let operators = Operators {
         is_listed: Box::new(move |certificate| operators.contains(certificate)),
         is_revoked: Box::new(move |certificate| live.snapshot().is_revoked(certificate)),

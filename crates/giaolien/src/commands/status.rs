@@ -1,10 +1,9 @@
 //! `giaolien status`: how a running gateway stands.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
@@ -14,12 +13,10 @@ use wire::generated::admin::{
     GetStatusRequest, GetStatusResponse, Origin, Problem, Rejected, ReloadMode,
 };
 
-use super::admin::{Door, Unanswered, local, runtime, shown};
+use super::admin::{Door, Unanswered, runtime, shown};
 use super::check::counted;
 use super::say;
-
-/// Where the sandbox and the sample configuration keep an operator's certificate.
-const OPERATORS: [&str; 2] = ["pki/operator", "../pki/operator"];
+use super::whom::Whom;
 
 /// Shows how a running gateway stands: revision and who applied it, settings that need a restart,
 /// what was last rejected of the folder and of applies, ledger, calls.
@@ -32,25 +29,8 @@ const OPERATORS: [&str; 2] = ["pki/operator", "../pki/operator"];
     giaolien status --admin gw1.example.gov.vn:8444 --cert operator.crt --key operator.key \
     --ca ca.crt --format json")]
 pub(crate) struct Status {
-    /// The gateway's configuration folder.
-    #[arg(long, value_name = "DIR", required_unless_present = "admin")]
-    config: Option<PathBuf>,
-    /// Host and port of the admin API.
-    #[arg(long, value_name = "HOST:PORT", requires_all = ["cert", "key", "ca"])]
-    admin: Option<String>,
-    /// An operator's certificate, with those between it and its authority.
-    #[arg(long, value_name = "FILE", requires = "key")]
-    cert: Option<PathBuf>,
-    /// The key of that certificate.
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
-    /// The authority of the gateway's certificate.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// Name that the gateway's certificate must bear, where it is not the host; with --config
-    /// `localhost` if not given.
-    #[arg(long, value_name = "NAME")]
-    server_name: Option<String>,
+    #[command(flatten)]
+    whom: Whom,
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -65,7 +45,7 @@ enum Format {
 impl Status {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let format = self.format;
-        let door = self.door()?;
+        let door = self.whom.door()?;
         match runtime()?.block_on(ask(&door))? {
             Ok(status) => {
                 match format {
@@ -77,53 +57,6 @@ impl Status {
             Err(unanswered) => Ok(unanswered.tell(&door.admin)),
         }
     }
-
-    fn door(self) -> Result<Door> {
-        let Self { config, admin, cert, key, ca, server_name, .. } = self;
-        let known = (cert, key, ca);
-        if let (Some(admin), (Some(cert), Some(key), Some(ca))) = (admin.clone(), known.clone()) {
-            return Ok(Door { admin, cert, key, ca, server_name });
-        }
-        let (cert, key, ca) = known;
-        let dir = config.context("found no --admin, expected it or --config")?;
-        let admin = match admin {
-            Some(admin) => admin,
-            None => address(&dir)?,
-        };
-        let beside = |extension: &str| beside(&dir, extension);
-        Ok(Door {
-            admin,
-            cert: cert.or_else(|| beside("crt")).with_context(|| missing(&dir, "--cert"))?,
-            key: key.or_else(|| beside("key")).with_context(|| missing(&dir, "--key"))?,
-            ca: ca.or_else(|| authority(&dir)).with_context(|| missing(&dir, "--ca"))?,
-            server_name: server_name.or_else(|| Some("localhost".to_owned())),
-        })
-    }
-}
-
-fn missing(dir: &Path, option: &str) -> String {
-    format!("found no pki/operator.crt for `{}`, expected {option}", dir.display())
-}
-
-/// Where the admin API of the folder's gateway listens, whatever is wrong with the rest of it.
-fn address(dir: &Path) -> Result<String> {
-    let shown = dir.display();
-    let listen = control::admin_address(dir).with_context(|| {
-        format!("find the admin API in `{shown}`; name it with --admin, or see `giaolien check`")
-    })?;
-    let listen = listen.with_context(|| format!("gateway.yaml in `{shown}` has no `admin`"))?;
-    Ok(local(listen).to_string())
-}
-
-/// The operator's certificate or key where it usually lies.
-fn beside(dir: &Path, extension: &str) -> Option<PathBuf> {
-    let named = |stem: &str| dir.join(format!("{stem}.{extension}"));
-    OPERATORS.iter().map(|stem| named(stem)).find(|path| path.is_file())
-}
-
-fn authority(dir: &Path) -> Option<PathBuf> {
-    let operator = beside(dir, "crt")?;
-    Some(operator.with_file_name("ca.crt")).filter(|path| path.is_file())
 }
 
 async fn ask(door: &Door) -> Result<Result<GetStatusResponse, Unanswered>> {

@@ -84,7 +84,7 @@ impl Gateway {
         self.lines().iter().filter_map(|line| parse(line, message)).collect()
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 

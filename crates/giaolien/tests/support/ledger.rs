@@ -64,7 +64,7 @@ impl Ledger {
             let (exchange, admitted) = match entry {
                 Entry::Finished(call) => (call.exchange, usize::try_from(call.admitted).ok()),
                 Entry::Refused(call) => (call.exchange, None),
-                Entry::Opened(_) | Entry::Admitted(_) => continue,
+                _ => continue,
             };
             let own = self.admitted.get(&exchange.to_string()).copied();
             assert_eq!(admitted, own, "the admission of {exchange}");

@@ -96,7 +96,7 @@ impl Asked {
                 let (system, method) = (call.system.as_ref()?, call.method.as_ref()?);
                 (system.to_string(), method.to_string(), terms, call.source, call.time)
             }
-            Entry::Opened(_) | Entry::Finished(_) => return None,
+            _ => return None,
         };
         let headers = Vec::new();
         Some(Self { system, method, terms, source, now, token: None, headers })

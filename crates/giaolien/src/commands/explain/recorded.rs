@@ -55,7 +55,7 @@ impl Recorded {
                         return Ok(Self { finished: Some(call), ..found });
                     }
                 }
-                Entry::Opened(_) | Entry::Admitted(_) | Entry::Refused(_) | Entry::Finished(_) => {}
+                _ => {}
             }
         }
         match found {
@@ -73,7 +73,7 @@ impl Recorded {
         match &self.entry {
             Entry::Admitted(call) => call.revision,
             Entry::Refused(call) => call.revision,
-            Entry::Opened(_) | Entry::Finished(_) => RevisionId::default(),
+            _ => RevisionId::default(),
         }
     }
 
@@ -82,7 +82,7 @@ impl Recorded {
         match &self.entry {
             Entry::Admitted(call) => Some(&call.agreement),
             Entry::Refused(call) => call.agreement.as_ref(),
-            Entry::Opened(_) | Entry::Finished(_) => None,
+            _ => None,
         }
     }
 
@@ -90,7 +90,7 @@ impl Recorded {
     pub(super) fn reason(&self) -> Option<Reason> {
         match &self.entry {
             Entry::Refused(call) => Some(call.reason),
-            Entry::Opened(_) | Entry::Admitted(_) | Entry::Finished(_) => None,
+            _ => None,
         }
     }
 

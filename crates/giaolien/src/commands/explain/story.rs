@@ -81,7 +81,7 @@ fn record(words: &Words, recorded: &Recorded) -> Vec<String> {
                 format!("{} {agreement}", words.say("because of agreement", "do thỏa thuận"))
             }));
         }
-        Entry::Opened(_) | Entry::Finished(_) => {}
+        _ => {}
     }
     lines.extend(finished.iter().map(|end| {
         let reason = end.reason.map(|reason| format!(", {}", reason.name())).unwrap_or_default();

@@ -176,12 +176,12 @@ fn record(recorded: &Recorded) -> Value {
     let (time, reason) = match entry {
         Entry::Admitted(call) => (Some(call.time), None),
         Entry::Refused(call) => (Some(call.time), Some(call.reason.name())),
-        Entry::Opened(_) | Entry::Finished(_) => (None, None),
+        _ => (None, None),
     };
     let (node, shadow, purpose) = match entry {
         Entry::Admitted(call) => (Some(&call.node), call.shadow_node.as_ref(), Some(&call.purpose)),
         Entry::Refused(call) => (None, None, call.purpose.as_ref()),
-        Entry::Opened(_) | Entry::Finished(_) => (None, None, None),
+        _ => (None, None, None),
     };
     json!({
         "exchange": exchange.to_string(),

@@ -1,4 +1,9 @@
-//! `giaolien audit`: reading a ledger folder again, as an auditor does.
+//! `giaolien audit`: reading a ledger, as an auditor does.
+
+mod copy;
+mod criteria;
+mod search;
+mod shown;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,11 +37,32 @@ pub(crate) enum Audit {
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
     },
+    /// Finds exchanges in the ledger, newest first, and records that they were looked for.
+    ///
+    /// Asks a running gateway, with an operator's certificate; the ledger says who read what and
+    /// why before the answer is given. With --ledger it searches a copy, which is not recorded.
+    /// Exits with 0, 1 if the gateway declines or the copy is damaged, 2 if it was not reached.
+    #[command(after_help = "Examples:\n  giaolien audit search --config /etc/giaolien \
+        --member H26.102 --from 2026-11-01 --reason 'inspection 12/2026'\n  \
+        giaolien audit search --ledger copy/ledger --refused-for AGREEMENT_MISSING --format json")]
+    Search(Box<search::Search>),
+    /// Finds all exchanges about a person, newest first, and records that they were looked for.
+    ///
+    /// The gateway turns the number into the pseudonyms that the ledger has, under the keys in
+    /// `ledger.pseudonyms`; the number itself gets into no log and not into the ledger. What fell
+    /// in a period whose key was destroyed cannot be found any more. Exits as `search` does.
+    #[command(after_help = "Example:\n  giaolien audit subject - --config /etc/giaolien \
+        --reason 'request of the person, 17/2026' --receipts receipts < number.txt")]
+    Subject(Box<search::Subject>),
 }
 
 impl Audit {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let Self::Verify { ledger_dir, key } = self;
+        let (ledger_dir, key) = match self {
+            Self::Verify { ledger_dir, key } => (ledger_dir, key),
+            Self::Search(search) => return search.run(),
+            Self::Subject(subject) => return subject.run(),
+        };
         let verified = match key.as_deref().map(read_key).transpose() {
             Ok(key) => verify(&ledger_dir, key.as_ref()),
             Err(error) => return Ok(not_verified(&error)),

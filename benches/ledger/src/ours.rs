@@ -1,0 +1,138 @@
+//! Our ledger, with callers as the gateway has them: tasks on one runtime for each core.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use audit::Log;
+use hdrhistogram::Histogram;
+use tokio::runtime::{Builder, LocalRuntime};
+
+use crate::{ENTRY_BYTES, Run};
+
+/// How often arriving entries are let in.
+const TICK: Duration = Duration::from_micros(200);
+
+fn open(folder: &Path, segment_bytes: u64) -> Result<Arc<Log>> {
+    let origin: tlog::Origin = "ledger.example.vn".parse()?;
+    let (signer, _) = tlog::Signer::generate(origin.clone())?;
+    let mut options = audit::Options::new(folder.join("ledger"), origin, Arc::new(signer));
+    options.segment_bytes = segment_bytes;
+    let (log, _) = Log::open(options)?;
+    // Segments are prepared in the background at first.
+    thread::sleep(Duration::from_secs(1));
+    Ok(Arc::new(log))
+}
+
+/// Callers that append, wait, and append again.
+pub fn waiting(folder: &Path, time: Duration, callers: usize, segment_bytes: u64) -> Result<Run> {
+    let log = open(folder, segment_bytes)?;
+    let run = on_every_core(time, |runtime, core, cores, until| {
+        let (waits, log) = (Rc::new(RefCell::new(Vec::new())), log.clone());
+        let own = callers / cores + usize::from(core < callers % cores);
+        let tasks: Vec<_> = (0..own)
+            .map(|_| {
+                let (waits, log) = (waits.clone(), log.clone());
+                runtime.spawn_local(async move {
+                    let mut noted = Vec::new();
+                    while Instant::now() < until {
+                        noted.push(append(&log).await?);
+                    }
+                    waits.borrow_mut().extend(noted);
+                    Ok::<_, anyhow::Error>(())
+                })
+            })
+            .collect();
+        runtime.block_on(async {
+            for task in tasks {
+                task.await??;
+            }
+            Ok::<_, anyhow::Error>(())
+        })?;
+        Ok(waits.take())
+    })?;
+    log.close()?;
+    Ok(run)
+}
+
+/// Entries that arrive at a rate, whether those before are durable or not.
+pub fn arriving(folder: &Path, time: Duration, rate: u64, segment_bytes: u64) -> Result<Run> {
+    let log = open(folder, segment_bytes)?;
+    let run = on_every_core(time, |runtime, core, cores, until| {
+        let waits = Rc::new(RefCell::new(Vec::new()));
+        let (noted, log) = (waits.clone(), log.clone());
+        runtime.block_on(async move {
+            let begun = Instant::now();
+            let mut let_in = 0_u64;
+            while Instant::now() < until {
+                let due = begun.elapsed().as_secs_f64() * rate as f64 / cores as f64;
+                // Cores take turns, so that they do not all begin at once.
+                let due = (due + core as f64 / cores as f64) as u64;
+                for _ in let_in..due {
+                    let (log, noted) = (log.clone(), noted.clone());
+                    tokio::task::spawn_local(async move {
+                        // An entry that is refused shows in the rate.
+                        if let Ok(wait) = append(&log).await {
+                            noted.borrow_mut().push(wait);
+                        }
+                    });
+                }
+                let_in = due;
+                tokio::time::sleep(TICK).await;
+            }
+            // What was let in last is waited for.
+            while (noted.borrow().len() as u64) < let_in && until.elapsed() < time {
+                tokio::time::sleep(TICK).await;
+            }
+        });
+        Ok(waits.take())
+    })?;
+    log.close()?;
+    Ok(run)
+}
+
+/// Appends an entry; the microseconds until it is durable.
+async fn append(log: &Log) -> Result<u64> {
+    let begun = Instant::now();
+    let ticket = log.append(&[b'e'; ENTRY_BYTES])?;
+    ticket.durable().await?;
+    Ok(u64::try_from(begun.elapsed().as_micros())?)
+}
+
+/// Runs `work` on a runtime on each core, and joins the waits that it noted.
+fn on_every_core(
+    time: Duration,
+    work: impl Fn(LocalRuntime, usize, usize, Instant) -> Result<Vec<u64>> + Sync,
+) -> Result<Run> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    Run::of(|waits: &mut Histogram<u64>| {
+        let until = Instant::now() + time;
+        let noted: Vec<Result<Vec<u64>>> = thread::scope(|scope| {
+            let work = &work;
+            let started: Vec<_> = (0..cores)
+                .map(|core| {
+                    scope.spawn(move || {
+                        let runtime = Builder::new_current_thread();
+                        let runtime = { runtime }.enable_time().build_local(Default::default())?;
+                        work(runtime, core, cores, until)
+                    })
+                })
+                .collect();
+            let end = |thread: thread::ScopedJoinHandle<'_, _>| {
+                thread.join().unwrap_or_else(|_| Err(anyhow!("a core's thread panicked")))
+            };
+            started.into_iter().map(end).collect()
+        });
+        let mut entries = 0;
+        for noted in noted {
+            let noted = noted?;
+            entries += noted.len() as u64;
+            noted.into_iter().try_for_each(|wait| waits.record(wait))?;
+        }
+        Ok(entries)
+    })
+}

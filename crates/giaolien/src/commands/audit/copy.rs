@@ -1,0 +1,82 @@
+//! A copy of a ledger, searched without a gateway.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use search::{Finder, Index};
+use tempfile::TempDir;
+use wire::generated::admin::{Exchange, SearchResponse};
+
+use super::search::Asking;
+use crate::progress::Progress;
+
+/// A copy with its index.
+pub(super) struct Copy {
+    finder: Finder,
+    size: u64,
+    /// Goes with the search.
+    _temporary: Option<TempDir>,
+}
+
+impl Copy {
+    /// Brings the index in the folder `index`, or a temporary one, up to the copy.
+    pub(super) fn open(ledger: &Path, index: Option<&Path>) -> Result<Self> {
+        let temporary = match index {
+            Some(_) => None,
+            None => Some(tempfile::tempdir().context("make a temporary folder")?),
+        };
+        let folder = index.or_else(|| temporary.as_ref().map(TempDir::path));
+        let folder = folder.context("no folder for the index")?;
+        let size = fill(folder, ledger)?;
+        Ok(Self { finder: Finder::new(folder, ledger), size, _temporary: temporary })
+    }
+
+    /// A page of what fits.
+    pub(super) fn page(&self, asking: &Asking<'_>) -> Result<SearchResponse> {
+        let Asking { criteria, before, limit } = *asking;
+        let before = (before > 0).then_some(before);
+        let answer = self.finder.find(criteria, before, limit).context("search the copy")?;
+        let exchanges = answer.exchanges.into_iter().map(|found| {
+            let (finished_index, finished) =
+                found.end.map(|end| (end.index, end.bytes)).unwrap_or_default();
+            let (index, entry) = (found.index, found.bytes);
+            Exchange { index, entry, finished_index, finished, receipt: Vec::new() }
+        });
+        Ok(SearchResponse {
+            exchanges: exchanges.collect(),
+            before: answer.before.unwrap_or_default(),
+            indexed: answer.indexed,
+            durable: self.size,
+            periods: Vec::new(),
+        })
+    }
+}
+
+/// Takes in all that the copy holds, and returns how many entries that is.
+fn fill(folder: &Path, ledger: &Path) -> Result<u64> {
+    let shown = ledger.display();
+    let about = bytes(ledger).with_context(|| format!("read ledger `{shown}`"))?;
+    let mut index = Index::open(folder, ledger)?;
+    let mut progress = Progress::new("indexing");
+    while index.advance(u64::MAX)? {
+        // Entries take some 220 bytes.
+        progress.at((index.size() * 220).min(about), about);
+    }
+    let size = index.size();
+    // The index stops where frames stop; if something follows, that is no end but damage.
+    if let Some(item) = audit::entries(ledger, size)?.next() {
+        let (entry, _) = item.with_context(|| format!("ledger `{shown}` after entry {size}"))?;
+        bail!("found entry {entry} in `{shown}` after the index was filled; is it being written?");
+    }
+    if size == 0 {
+        bail!("found no entry in `{shown}`, expected a ledger");
+    }
+    index.close()?;
+    Ok(size)
+}
+
+/// Bytes of the files in a folder.
+fn bytes(folder: &Path) -> Result<u64> {
+    let files = std::fs::read_dir(folder)?;
+    files.map(|file| Ok(file?.metadata()?.len())).sum()
+}

@@ -1,0 +1,187 @@
+//! Reading the ledger for operators: searched by the index, recorded before it is answered.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use audit::Log;
+use model::{
+    Action, AdminAction, Clock, Criteria, Entry, LedgerRead, Operator, Pseudonyms, Reading,
+    RevisionId, SystemClock,
+};
+use search::{Answer, Follower, LIMIT_MAX, SearchError};
+use tlog::Signer;
+use tonic::Status;
+use wire::evidence::{EvidenceError, encode_entry, encode_receipt};
+use wire::generated::admin::{Exchange, SearchRequest, SearchResponse};
+use wire::search::{decode_criteria, decode_person};
+
+/// Longest reason why the ledger is read, in bytes.
+const WHY_BYTES_MAX: usize = 1024;
+/// Bytes of an answer, about: callers take four MiB.
+const ANSWER_BYTES_MAX: usize = 3 << 20;
+
+/// The ledger as operators read it.
+pub(crate) struct Readings {
+    ledger: Arc<Log>,
+    signer: Arc<Signer>,
+    pseudonyms: Pseudonyms,
+    /// Absent without `ledger.index`.
+    follower: Option<Follower>,
+}
+
+impl Readings {
+    /// Begins to fill the index, if there is to be one.
+    pub(crate) fn start(
+        ledger: Arc<Log>,
+        directory: &Path,
+        signer: Arc<Signer>,
+        pseudonyms: Pseudonyms,
+        index: Option<&Path>,
+    ) -> Result<Self> {
+        let durable = Arc::clone(&ledger);
+        let start = |index| Follower::start(index, directory, move || durable.status().size);
+        let follower = index.map(start).transpose().context("start the ledger's index")?;
+        Ok(Self { ledger, signer, pseudonyms, follower })
+    }
+
+    /// Searches the ledger for an operator. The answer is given only once the ledger has it that
+    /// it was.
+    pub(crate) fn search(
+        &self,
+        mut request: SearchRequest,
+        operator: &Operator,
+    ) -> Result<SearchResponse, Status> {
+        let follower = self.follower.as_ref().ok_or_else(|| {
+            Status::failed_precondition(
+                "found no `ledger.index` in gateway.yaml, which searches need",
+            )
+        })?;
+        let why = why(&request.why)?;
+        let criteria = decode_criteria(request.criteria.take().unwrap_or_default());
+        let mut criteria = criteria.map_err(invalid)?;
+        let reading = match request.person.take() {
+            Some(person) => {
+                criteria.subjects = self.subjects(&person)?;
+                Reading::Subject
+            }
+            None => Reading::Search,
+        };
+        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            let found = format!("found limit {limit}, expected 1 to {LIMIT_MAX}");
+            return Err(Status::invalid_argument(found));
+        }
+        let before = (request.before > 0).then_some(request.before);
+        let answer = follower.find(&criteria, before, limit).map_err(|error| failed(&error))?;
+        let response = self.response(follower, answer, &criteria, request.receipts)?;
+        self.append(&Entry::LedgerRead(LedgerRead {
+            time: SystemClock.now(),
+            operator: operator.clone(),
+            reading,
+            criteria: criteria.to_string().into(),
+            why,
+            results: response.exchanges.len() as u64,
+        }))
+        .map_err(|cause| {
+            Status::unavailable(format!("the ledger cannot record that it is read: {cause}"))
+        })?;
+        Ok(response)
+    }
+
+    /// Records what an operator did.
+    pub(crate) fn record(
+        &self,
+        operator: &Operator,
+        action: Action,
+        revision: RevisionId,
+    ) -> Result<(), String> {
+        let (time, operator) = (SystemClock.now(), operator.clone());
+        self.append(&Entry::AdminAction(AdminAction { time, operator, action, revision }))
+    }
+
+    fn subjects(
+        &self,
+        person: &wire::generated::admin::Person,
+    ) -> Result<Vec<model::Subject>, Status> {
+        if self.pseudonyms.is_empty() {
+            return Err(Status::failed_precondition(
+                "found no key in `ledger.pseudonyms` of gateway.yaml, without which nobody knows \
+                 whom entries are about",
+            ));
+        }
+        Ok(self.pseudonyms.subjects(&decode_person(person).map_err(invalid)?))
+    }
+
+    fn response(
+        &self,
+        follower: &Follower,
+        answer: Answer,
+        criteria: &Criteria,
+        receipts: bool,
+    ) -> Result<SearchResponse, Status> {
+        let (mut bytes, mut exchanges, mut before) = (0, Vec::new(), answer.before);
+        for found in answer.exchanges {
+            if bytes > ANSWER_BYTES_MAX {
+                before = exchanges.last().map(|last: &Exchange| last.index);
+                break;
+            }
+            let receipt = match receipts {
+                true => {
+                    let receipt = follower.receipt(found.index, &self.signer);
+                    encode_receipt(&receipt.map_err(|error| failed(&error))?)
+                }
+                false => Vec::new(),
+            };
+            let (finished_index, finished) =
+                found.end.map(|end| (end.index, end.bytes)).unwrap_or_default();
+            bytes += found.bytes.len() + finished.len() + receipt.len();
+            let (index, entry) = (found.index, found.bytes);
+            exchanges.push(Exchange { index, entry, finished_index, finished, receipt });
+        }
+        let periods = criteria.subjects.iter().map(|subject| subject.period.to_string());
+        Ok(SearchResponse {
+            exchanges,
+            before: before.unwrap_or_default(),
+            indexed: answer.indexed,
+            durable: follower.durable(),
+            periods: periods.collect(),
+        })
+    }
+
+    /// Appends an entry and waits until it is durable.
+    fn append(&self, entry: &Entry) -> Result<(), String> {
+        let ticket = self.ledger.append(&encode_entry(entry)).map_err(|error| error.to_string())?;
+        ticket.wait().map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// The reason that was given.
+fn why(text: &str) -> Result<Box<str>, Status> {
+    let text = text.trim();
+    match (1..=WHY_BYTES_MAX).contains(&text.len()) {
+        true => Ok(text.into()),
+        false => Err(Status::invalid_argument(format!(
+            "found a reason of {} bytes, expected why the ledger is read in 1 to {WHY_BYTES_MAX}",
+            text.len()
+        ))),
+    }
+}
+
+fn invalid(error: EvidenceError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn failed(error: &SearchError) -> Status {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    tracing::warn!(cause = text, "a search failed");
+    match error {
+        SearchError::Damaged(_) => Status::aborted(format!("{text}; it is made anew, try again")),
+        _ => Status::internal(text),
+    }
+}
