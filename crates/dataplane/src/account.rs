@@ -182,7 +182,11 @@ impl Account {
         let sequenced = match &self.state {
             State::Admitted { sequenced, .. } => {
                 let sequenced = sequenced.clone();
-                let recorded = sequenced.recorded().await;
+                let recorded = match refusal.reason() {
+                    // It has waited for the disk as long as a call may.
+                    Reason::LedgerUnavailable => sequenced.recorded_by_now(),
+                    _ => sequenced.recorded().await,
+                };
                 self.close(respond::code(refusal.reason()), Some(refusal.reason()));
                 return recorded.map(Some);
             }

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 /// How long a call waits for its entry to become durable. A sync takes well under this on any
 /// disk that works.
 const RECORD_TIME_MAX: Duration = Duration::from_secs(5);
+const TOO_LONG: &str = "the disk takes too long";
 
 /// An entry that has its place in the ledger but may not be durable yet.
 #[derive(Clone)]
@@ -73,7 +74,19 @@ impl Sequenced {
                 let durable = durable.map_err(unavailable)?;
                 Ok(Recorded { durable, placed: self.clone() })
             }
-            Err(_elapsed) => Err(unavailable("the disk takes too long")),
+            Err(_elapsed) => Err(unavailable(TOO_LONG)),
+        }
+    }
+
+    /// Whether the entry is durable by now, without waiting any longer.
+    pub(crate) fn recorded_by_now(&self) -> Result<Recorded, Refusal> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match pin!(self.0.ticket.durable()).poll(&mut cx) {
+            Poll::Ready(durable) => {
+                let durable = durable.map_err(unavailable)?;
+                Ok(Recorded { durable, placed: self.clone() })
+            }
+            Poll::Pending => Err(unavailable(TOO_LONG)),
         }
     }
 }

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use audit::{Log, verify_folder};
+use audit::{Log, verify};
 use tlog::tree;
 
-use crate::child::{self, Record};
+use crate::child::{self, Keeping, Record};
 
 /// Entries appended to see that the ledger goes on.
 const MORE: u64 = 20;
 
 /// What is known of the ledger on one disk, over all its cuts.
-#[derive(Default)]
 pub(crate) struct Ledger {
+    pub(crate) keeping: Keeping,
     durable: BTreeMap<u64, tree::Hash>,
     contradiction: Option<String>,
 }
@@ -22,9 +22,15 @@ pub(crate) struct Ledger {
 pub(crate) struct Found {
     pub(crate) unacknowledged: u64,
     pub(crate) discarded_bytes: u64,
+    pub(crate) sealed_segments: u64,
 }
 
 impl Ledger {
+    /// One that has no entries yet.
+    pub(crate) fn new(keeping: Keeping) -> Self {
+        Self { keeping, durable: BTreeMap::new(), contradiction: None }
+    }
+
     /// Notes what a process reported.
     pub(crate) fn acknowledged(&mut self, records: &[Record]) {
         for record in records {
@@ -52,8 +58,9 @@ pub(crate) fn check(folder: &Path, ledger: &Ledger) -> Result<Found, String> {
     if let Some(what) = &ledger.contradiction {
         return Err(what.clone());
     }
-    let options = child::options(folder.to_owned()).map_err(|error| error.to_string())?;
-    let key = options.signer.verifying_key();
+    let options =
+        child::options(folder.to_owned(), ledger.keeping).map_err(|error| error.to_string())?;
+    let (key, source) = (options.signer.verifying_key(), options.source());
     let (log, recovered) =
         Log::open(options).map_err(|error| format!("it does not open: {error}"))?;
     for number in 0..MORE {
@@ -74,7 +81,7 @@ pub(crate) fn check(folder: &Path, ledger: &Ledger) -> Result<Found, String> {
         }
         None => Ok(()),
     };
-    let verified = verify_folder(folder, Some(&key), &mut on_entry, &mut |_, _| {})
+    let verified = verify(&source, Some(&key), &mut on_entry, &mut |_, _| {})
         .map_err(|error| format!("it is not whole: {error}"))?;
     let acknowledged = ledger.durable.len() as u64;
     if matched != acknowledged {
@@ -87,5 +94,6 @@ pub(crate) fn check(folder: &Path, ledger: &Ledger) -> Result<Found, String> {
     Ok(Found {
         unacknowledged: recovered.entries - acknowledged,
         discarded_bytes: recovered.discarded_bytes,
+        sealed_segments: verified.sealed_segments,
     })
 }

@@ -1,6 +1,6 @@
 //! The process that runs a ledger under load and reports each entry that it called durable.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use audit::{Log, Options, SEGMENT_BYTES_MIN};
+use audit::{Archive, Keys, Log, Options, SEGMENT_BYTES_MIN, Sealing};
 use tlog::{Origin, Signer, tree};
 
 use crate::random::Random;
@@ -19,6 +19,8 @@ use crate::random::Random;
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
     MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n\
     -----END PRIVATE KEY-----\n";
+/// Seals segments.
+const SEALING_KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const CALLERS: u64 = 8;
 /// Bytes appended by one process at most, so that the disk does not fill up.
 const BYTES_MAX: u64 = 2 << 20;
@@ -96,25 +98,66 @@ impl Record {
     }
 }
 
+/// What becomes of full segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// They stay as they are.
+    Raw,
+    /// They are compressed and encrypted.
+    Sealed,
+    /// And moved to another folder at once.
+    Archived,
+}
+
+impl Keeping {
+    pub(crate) const ALL: [Self; 3] = [Self::Raw, Self::Sealed, Self::Archived];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Sealed => "sealed",
+            Self::Archived => "archived",
+        }
+    }
+
+    fn from_name(text: &str) -> Result<Self> {
+        let keeping = Self::ALL.into_iter().find(|keeping| keeping.name() == text);
+        keeping.with_context(|| format!("unknown way to keep segments `{text}`"))
+    }
+}
+
 /// How the ledger is opened, here and when it is checked.
-pub(crate) fn options(folder: PathBuf) -> Result<Options> {
+pub(crate) fn options(folder: PathBuf, keeping: Keeping) -> Result<Options> {
     let origin: Origin = "ledger.example.vn".parse()?;
     let signer = Signer::from_pkcs8_pem(PEM, origin.clone())?;
     let mut options = Options::new(folder, origin, Arc::new(signer));
     options.segment_bytes = SEGMENT_BYTES_MIN;
     options.checkpoint_interval = CHECKPOINT_INTERVAL;
+    if keeping != Keeping::Raw {
+        let mut keys = Keys::default();
+        keys.add("one", SEALING_KEY)?;
+        let mut sealing = Sealing::new(keys, Some("one".to_owned()));
+        sealing.retry_pause = CHECKPOINT_INTERVAL;
+        options.sealing = Some(sealing);
+    }
+    if keeping == Keeping::Archived {
+        let folder = options.directory.with_file_name("archive");
+        fs::create_dir_all(&folder)?;
+        options.archive = Some(Archive { folder, after: Duration::ZERO });
+    }
     Ok(options)
 }
 
 /// Runs a ledger in the folder given until it fails or the input ends.
 pub(crate) fn run(arguments: &mut impl Iterator<Item = String>) -> Result<()> {
-    let mut next = || arguments.next().context("`child` needs FOLDER SEED BROKEN");
+    let mut next = || arguments.next().context("`child` needs FOLDER SEED BROKEN KEEPING");
     let (folder, seed, broken) = (PathBuf::from(next()?), next()?.parse()?, next()?.parse()?);
+    let keeping = Keeping::from_name(&next()?)?;
     thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
-    let (log, recovered) = Log::open(options(folder)?)?;
+    let (log, recovered) = Log::open(options(folder, keeping)?)?;
     let mut output = output()?;
     output.write_all(&Record::Opened(recovered.entries).encode())?;
     let mut random = Random::new(seed);

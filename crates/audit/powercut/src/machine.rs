@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::check::{self, Found, Ledger};
-use crate::child::{Broken, RECORD_BYTES, Record};
+use crate::child::{Broken, Keeping, RECORD_BYTES, Record};
 use crate::disk::Disk;
 use crate::fuse;
 use crate::random::Random;
@@ -76,8 +76,8 @@ impl Machine {
     }
 
     /// A disk with an empty file system.
-    pub(crate) fn blank_image(&self) -> Result<Vec<u8>> {
-        Ok(self.blank.clone())
+    pub(crate) fn blank_image(&self) -> Vec<u8> {
+        self.blank.clone()
     }
 
     /// Runs a ledger on a disk with this image until the power goes.
@@ -85,6 +85,7 @@ impl Machine {
         &self,
         image: Vec<u8>,
         broken: Broken,
+        keeping: Keeping,
         random: &mut Random,
     ) -> Result<Cut> {
         let [first, second, last] = OPERATIONS_MAX;
@@ -96,7 +97,7 @@ impl Machine {
         let cut_at = 1 + random.below(bound);
         let disk = Disk::new(image, cut_at, Random::new(random.next()));
         let session = fuse::mount(&disk, &self.path("fuse"))?;
-        let ran = self.run_ledger(&disk, broken, random.next());
+        let ran = self.run_ledger(&disk, broken, keeping, random.next());
         disk.cut();
         let unmounted = unmount(&self.path("disk"));
         session.umount_and_join().context("unmount the disk's file")?;
@@ -105,13 +106,19 @@ impl Machine {
         Ok(Cut { image: disk.take_image(), acknowledged, phase })
     }
 
-    fn run_ledger(&self, disk: &Disk, broken: Broken, seed: u64) -> Result<(Vec<Record>, Phase)> {
+    fn run_ledger(
+        &self,
+        disk: &Disk,
+        broken: Broken,
+        keeping: Keeping,
+        seed: u64,
+    ) -> Result<(Vec<Record>, Phase)> {
         let folder = self.path("disk");
         if let Err(error) = mount(&self.path("fuse").join(fuse::FILE), &folder) {
             ensure!(!disk.has_power(), "cannot mount a disk that has power: {error}");
             return Ok((Vec::new(), Phase::Mounting));
         }
-        let mut child = Running::start(&folder.join("ledger"), broken, seed)?;
+        let mut child = Running::start(&folder.join("ledger"), broken, keeping, seed)?;
         let records = child.read_until_cut(disk)?;
         let phase = match records.iter().any(|record| matches!(record, Record::Opened(_))) {
             true => Phase::Running,
@@ -149,7 +156,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(folder: &Path, broken: Broken, seed: u64) -> Result<Self> {
+    fn start(folder: &Path, broken: Broken, keeping: Keeping, seed: u64) -> Result<Self> {
         let own = std::env::current_exe().context("find this program")?;
         let mut command = match broken {
             Broken::Unsynced => {
@@ -160,7 +167,11 @@ impl Running {
             }
             Broken::No | Broken::Early => Command::new(own),
         };
-        command.arg("child").arg(folder).arg(seed.to_string()).arg(broken.name());
+        command
+            .arg("child")
+            .arg(folder)
+            .arg(seed.to_string())
+            .args([broken.name(), keeping.name()]);
         // The process ends when its input does, and so with this one.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().context("start the ledger's process")?;

@@ -30,7 +30,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::check::Ledger;
-use crate::child::Broken;
+use crate::child::{Broken, Keeping};
 use crate::machine::{Machine, Phase};
 use crate::random::Random;
 
@@ -94,6 +94,7 @@ struct Tally {
     acknowledged: u64,
     unacknowledged: u64,
     discarded: u64,
+    sealed: u64,
     phases: [u64; 3],
     lost: u64,
 }
@@ -106,14 +107,16 @@ fn run(arguments: &Arguments) -> Result<u64> {
     let machine = Machine::new()?;
     let begun = Instant::now();
     let mut tally = Tally::default();
-    let mut image = machine.blank_image()?;
-    let mut ledger = Ledger::default();
+    let mut kept = Keeping::ALL.into_iter().cycle();
+    let mut next_ledger = || Ledger::new(kept.next().unwrap_or(Keeping::Raw));
+    let mut image = machine.blank_image();
+    let mut ledger = next_ledger();
     for round in 0..rounds {
-        if round % CUTS_PER_IMAGE == 0 {
-            image = machine.blank_image()?;
-            ledger = Ledger::default();
+        if round % CUTS_PER_IMAGE == CUTS_PER_IMAGE - 1 {
+            image = machine.blank_image();
+            ledger = next_ledger();
         }
-        let cut = machine.cut_power(image, broken, &mut random)?;
+        let cut = machine.cut_power(image, broken, ledger.keeping, &mut random)?;
         ledger.acknowledged(&cut.acknowledged);
         let checked = machine.check(&cut.image, &ledger);
         let phase = match cut.phase {
@@ -130,20 +133,20 @@ fn run(arguments: &Arguments) -> Result<u64> {
             Ok(found) => {
                 tally.unacknowledged += found.unacknowledged;
                 tally.discarded += u64::from(found.discarded_bytes > 0);
+                tally.sealed += u64::from(found.sealed_segments > 0);
             }
             Err(wrong) => {
                 tally.lost += 1;
-                println!("round {round}, cut {:?}: {wrong}", cut.phase);
+                println!("round {round}, {}, cut {:?}: {wrong}", ledger.keeping.name(), cut.phase);
                 // What is lost stays lost: the next rounds are about something else.
-                image = machine.blank_image()?;
-                ledger = Ledger::default();
+                image = machine.blank_image();
+                ledger = next_ledger();
             }
         }
-        if (round + 1) % 50 == 0 {
+        if (round + 1) % 50 == 0 || round + 1 == rounds {
             report(&tally, round + 1, begun);
         }
     }
-    report(&tally, rounds, begun);
     Ok(tally.lost)
 }
 
@@ -151,12 +154,13 @@ fn report(tally: &Tally, rounds: u64, begun: Instant) {
     let [mounting, opening, running] = tally.phases;
     println!(
         "{rounds} cuts ({mounting} while mounting, {opening} while opening, {running} under load) \
-         in {} s: {} entries acknowledged, {} more found, {} torn tails cleared, {} rounds lost \
-         something",
+         in {} s: {} entries acknowledged, {} more found, {} torn tails cleared, {} rounds with \
+         sealed segments, {} rounds lost something",
         begun.elapsed().as_secs(),
         tally.acknowledged,
         tally.unacknowledged,
         tally.discarded,
+        tally.sealed,
         tally.lost,
     );
 }
