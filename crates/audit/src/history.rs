@@ -26,8 +26,8 @@ pub(crate) struct History {
     file: File,
     /// Where the next note goes. What lies beyond was never released.
     end: u64,
-    /// What was signed last.
-    last: Option<Head>,
+    /// What was signed last, and the note.
+    last: Option<(Head, String)>,
 }
 
 /// The end of the file as a start finds it.
@@ -49,14 +49,15 @@ impl History {
             disk::sync_folder(folder)?;
         }
         file.set_len(tail.end)?;
-        let last = tail.last.as_ref().map(|(_, checkpoint)| head(checkpoint));
+        let last =
+            tail.last.as_ref().map(|(note, checkpoint)| (head(checkpoint), note.to_string()));
         Ok(Self { file, end: tail.end, last })
     }
 
     /// Whether a checkpoint may be signed: it neither goes back behind the last one, nor has
     /// another root for its size.
     pub(crate) fn admit(&self, new: Head) -> io::Result<()> {
-        let Some(last) = self.last else { return Ok(()) };
+        let Some((last, _)) = &self.last else { return Ok(()) };
         let refuse = |what: String| {
             let signed = format!("`{}` holds one signed over {}", folder::CHECKPOINTS, last.size);
             Err(io::Error::other(format!("{what} is not signed, {signed}")))
@@ -72,8 +73,12 @@ impl History {
 
     /// Makes a note durable that is about to be released.
     pub(crate) fn append(&mut self, disk: &dyn Disk, note: &Note, head: Head) -> io::Result<()> {
-        let mut bytes = note.to_string().into_bytes();
-        bytes.extend_from_slice(NOTE_END);
+        let text = note.to_string();
+        if self.last.as_ref().is_some_and(|(_, last)| *last == text) {
+            // It is here and was not released, for want of space perhaps.
+            return Ok(());
+        }
+        let bytes = [text.as_bytes(), NOTE_END].concat();
         // An attempt for which there was no space may have left a part of a longer note.
         self.file.set_len(self.end)?;
         // If we stop before the sync has returned, nobody saw the note: a start keeps it if it
@@ -83,7 +88,7 @@ impl History {
         disk.sync(Step::History, &self.file)
             .map_err(|error| io::Error::other(format!("sync: {error}")))?;
         self.end += bytes.len() as u64;
-        self.last = Some(head);
+        self.last = Some((head, text));
         Ok(())
     }
 }
@@ -166,6 +171,8 @@ mod tests {
             history.admit(next).unwrap();
             history.append(&RealDisk, &note(&signer, next), next).unwrap();
         }
+        let kept = std::fs::read(folder.path().join(folder::CHECKPOINTS)).unwrap();
+        assert_eq!(kept.iter().filter(|byte| **byte == b'\x0c').count(), 3, "the same once");
         // Over a restart, too, and after a torn write.
         let path = folder.path().join(folder::CHECKPOINTS);
         let whole = std::fs::read(&path).unwrap();

@@ -116,6 +116,7 @@ fn start_on_small_disk(world: &World) -> (Gateway, Held) {
     gateway.announce("no space for the ledger, refusing calls until there is");
     gateway.announce("entry not written");
     gateway.announce("checkpoint not written");
+    gateway.announce("tiles not written, they are made again when needed");
     let disk = Held::open(&gateway, &disk);
     (gateway, disk)
 }
