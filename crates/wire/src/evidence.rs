@@ -115,9 +115,9 @@ pub fn decode_receipt(bytes: &[u8]) -> Result<Receipt, EvidenceError> {
     if message.encode_to_vec() != bytes {
         return Err(EvidenceError::NotCanonical);
     }
-    let (path, rest) = message.path.as_chunks::<32>();
+    let (path, rest) = message.path.as_chunks::<16>();
     if !rest.is_empty() {
-        return Err(wrong("path", "is not a whole number of 32-byte hashes"));
+        return Err(wrong("path", "is not a whole number of 16-byte nodes"));
     }
     Ok(Receipt {
         entry: message.entry,
@@ -446,7 +446,7 @@ mod tests {
             index: 10_000_003,
             first: 10_000_000,
             count: 16,
-            path: vec![[9; 32]; 4],
+            path: vec![[9; 16]; 4],
             tree_size: 10_000_016,
             root_hash: [5; 32],
             time: Timestamp::from_secs(1_795_000_000),
