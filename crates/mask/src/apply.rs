@@ -4,7 +4,8 @@
 use crate::program::{Action, Mask, Program, State, UNKNOWN, Verb, Watch};
 use crate::sink::{Beside, InPlace, Nothing, Sink, shorten};
 use crate::wire::{
-    DEPTH_MAX, Fault, GROUP_END, LENGTH, MalformedError, Value, body, each_field, skip, tag,
+    DEPTH_MAX, FIXED64, Fault, GROUP_END, LENGTH, MalformedError, VARINT, Value, body, each_field,
+    skip, tag, varint,
 };
 use crate::workspace::{Frame, Workspace};
 
@@ -113,28 +114,66 @@ struct Walk<'a, S> {
     workspace: &'a mut Workspace,
 }
 
+/// Where a run of plain fields ended.
+enum Stop {
+    /// At the end of the message.
+    End,
+    /// At a field to which there is more: its number, wire type, and where its tag ends.
+    At(u32, u8, usize),
+    /// At a field that is malformed.
+    Fault(Fault),
+}
+
+/// Goes over fields that just pass, up to the first other, and says where that begins. Most fields
+/// of most messages are seen by this loop only, which is why it has all it needs in hand.
+#[inline(always)]
+fn pass(message: &[u8], state: &State, begin: usize, end: usize) -> (usize, Stop) {
+    let bytes = message.get(..end).unwrap_or_default();
+    let mut at = begin;
+    while at < bytes.len() {
+        let (number, wire, after) = match tag(bytes, at) {
+            Ok(read) => read,
+            Err(fault) => return (at, Stop::Fault(fault)),
+        };
+        match state.dense.get(number as usize) {
+            Some(action) if action.passes & (1 << wire) != 0 => {}
+            _ => return (at, Stop::At(number, wire, after)),
+        }
+        let next = match wire {
+            LENGTH => body(bytes, after, end).map(|(_, next)| next),
+            VARINT => varint(bytes, after).map(|(_, next)| next),
+            FIXED64 => Ok(after + 8),
+            // Groups never just pass.
+            _ => Ok(after + 4),
+        };
+        match next {
+            Ok(next) if next <= end => at = next,
+            Ok(_) => return (at, Stop::Fault(Fault::Truncated)),
+            Err(fault) => return (at, Stop::Fault(fault)),
+        }
+    }
+    (at, Stop::End)
+}
+
 impl<S: Sink> Walk<'_, S> {
     fn run(&mut self) -> Result<(), Fault> {
         loop {
-            while self.at < self.end {
-                self.field()?;
-            }
-            // A number or a tag may have gone past the end.
-            if self.at > self.end {
-                return Err(Fault::Truncated);
-            }
-            match self.workspace.frames.pop() {
-                Some(frame) if frame.group != 0 => return Err(Fault::GroupOpen),
-                Some(frame) => self.leave(&frame),
-                None => return Ok(()),
+            let (at, stop) = pass(self.sink.message(), self.state, self.at, self.end);
+            self.at = at;
+            match stop {
+                Stop::At(number, wire, after) => self.field(number, wire, after)?,
+                Stop::Fault(fault) => return Err(fault),
+                Stop::End => match self.workspace.frames.pop() {
+                    Some(frame) if frame.group != 0 => return Err(Fault::GroupOpen),
+                    Some(frame) => self.leave(&frame),
+                    None => return Ok(()),
+                },
             }
         }
     }
 
     #[inline(always)]
-    fn field(&mut self) -> Result<(), Fault> {
-        let field = self.at;
-        let (number, wire, after) = tag(self.sink.message(), field)?;
+    fn field(&mut self, number: u32, wire: u8, after: usize) -> Result<(), Fault> {
         let action = match self.state.dense.get(number as usize) {
             Some(action) => *action,
             None => self.state.sparse(number),
@@ -142,18 +181,30 @@ impl<S: Sink> Walk<'_, S> {
         if action.wires >> wire & 1 == 0 {
             return self.stranger(number, wire, after);
         }
-        if action.is_plain {
-            self.at = self.after(number, wire, after)?;
-            return Ok(());
+        self.check_order(&action)?;
+        match action.verb {
+            Verb::Pass | Verb::Withhold => {
+                let field = self.at;
+                self.at = self.after(number, wire, after)?;
+                if action.is_subject {
+                    self.note_subject(after)?;
+                }
+                if action.verb == Verb::Withhold {
+                    self.drop(field, action.path);
+                }
+                Ok(())
+            }
+            Verb::Descend | Verb::Search => self.enter(&action, number, wire, after),
+            Verb::Any => self.any(&action, number, wire, after),
         }
-        self.known(&action, number, wire, after)
     }
 
     /// Where the value ends that begins at `at`.
     #[inline(always)]
     fn after(&self, number: u32, wire: u8, at: usize) -> Result<usize, Fault> {
         let depth = self.workspace.frames.len();
-        skip(self.sink.message(), at, self.end, (number, wire), depth)
+        let next = skip(self.sink.message(), at, self.end, (number, wire), depth)?;
+        if next <= self.end { Ok(next) } else { Err(Fault::Truncated) }
     }
 
     /// A field that the contract does not know, or not in this wire type: decoders keep it as
@@ -166,25 +217,6 @@ impl<S: Sink> Walk<'_, S> {
         self.at = self.after(number, wire, after)?;
         self.drop(field, UNKNOWN);
         Ok(())
-    }
-
-    fn known(&mut self, action: &Action, number: u32, wire: u8, after: usize) -> Result<(), Fault> {
-        let field = self.at;
-        self.check_order(action)?;
-        match action.verb {
-            Verb::Pass | Verb::Withhold => {
-                self.at = self.after(number, wire, after)?;
-                if action.is_subject {
-                    self.note_subject(after)?;
-                }
-                if action.verb == Verb::Withhold {
-                    self.drop(field, action.path);
-                }
-                Ok(())
-            }
-            Verb::Descend | Verb::Search => self.enter(action, number, wire, after),
-            Verb::Any => self.any(action, number, wire, after),
-        }
     }
 
     #[inline(always)]

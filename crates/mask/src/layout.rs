@@ -252,10 +252,11 @@ fn mark(rows: &mut [Row], fragile: &[bool]) -> Option<()> {
         }
         let oneof = row.oneof.and_then(|oneof| split.get(&oneof));
         row.action.oneof = oneof.copied().unwrap_or_default();
-        row.action.is_plain = row.action.verb == Verb::Pass
+        let is_plain = row.action.verb == Verb::Pass
             && !row.action.is_subject
             && row.action.oneof == 0
             && row.action.once == 0;
+        row.action.passes = if is_plain { row.action.wires } else { 0 };
     }
     Some(())
 }

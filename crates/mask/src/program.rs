@@ -36,8 +36,8 @@ pub(crate) struct Action {
     pub(crate) verb: Verb,
     /// A bit for each wire type in which the field may come. In others it is unknown.
     pub(crate) wires: u8,
-    /// Whether it passes and there is no more to it.
-    pub(crate) is_plain: bool,
+    /// The wire types in which it just passes, and there is no more to it.
+    pub(crate) passes: u8,
     pub(crate) is_subject: bool,
     /// A field that is given: sets this bit of its message, for its `oneof`. One that is withheld
     /// must not come after the bit was set, since for receivers it would unset the other.
@@ -53,7 +53,7 @@ impl Action {
     pub(crate) const STRANGER: Self = Self {
         verb: Verb::Withhold,
         wires: 0,
-        is_plain: false,
+        passes: 0,
         is_subject: false,
         oneof: 0,
         once: 0,

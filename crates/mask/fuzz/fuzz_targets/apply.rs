@@ -1,12 +1,14 @@
 //! Any bytes as a message: never more than was allowed, nothing the second time, the same in
-//! place and beside, and what others decode is still decoded and is what it was.
+//! place and beside.
 #![no_main]
 
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use mask::{Contract, Mask, SUBJECTS_BYTES_MAX, SUBJECTS_MAX, Selection, Watch, Workspace};
-use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
+use protox::file::{
+    ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver,
+};
 use protox::prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 
 struct Everything {
@@ -80,8 +82,8 @@ fuzz_target!(|data: &[u8]| {
     let second = mask.apply(&mut again, &mut workspace).unwrap();
     assert_eq!((second.withheld, &again), (0, &out), "{message:02x?}");
 
-    if DynamicMessage::decode(everything.all.clone(), message).is_ok() {
-        let found = DynamicMessage::decode(everything.all.clone(), out.as_slice()).unwrap();
+    // What others decode of it has nothing that the contract does not know.
+    if let Ok(found) = DynamicMessage::decode(everything.all.clone(), out.as_slice()) {
         assert_eq!(found.unknown_fields().count(), 0);
     }
 });

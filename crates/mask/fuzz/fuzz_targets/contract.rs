@@ -12,7 +12,9 @@ fuzz_target!(|set: &[u8]| {
     let mut workspace = Workspace::new();
     for message in contract.messages().iter().take(8) {
         if let Ok(mask) = Mask::compile(&contract, &message.name, &selection) {
-            assert!(mask.given().chain(mask.withheld()).take(64).all(|field| !field.path.is_empty()));
+            assert!(
+                mask.given().chain(mask.withheld()).take(64).all(|field| !field.path.is_empty())
+            );
             // The set itself is as good as any message.
             let _ = mask.apply(&mut set.to_vec(), &mut workspace);
         }
