@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The floors, bottom to top.
 const FLOORS: [&[&str]; 6] = [
     &["model", "prefetch"],
-    &["cedar", "tlog"],
+    &["cedar", "mask", "tlog"],
     &["audit", "policy", "wire"],
     &["control", "dataplane", "events", "load", "nodes", "search"],
     &[],
@@ -19,10 +19,11 @@ const FLOORS: [&[&str]; 6] = [
 /// other crate may use them in its tests.
 const DEVELOPMENT: [&str; 2] = ["testkit", "xtask"];
 /// Dependencies that a crate deliberately does without.
-const ABSENT: [(&str, &[&str]); 5] = [
+const ABSENT: [(&str, &[&str]); 6] = [
     ("model", &["tokio", "prost", "serde_json", "rustls"]),
     ("policy", &["tokio", "prost", "serde_json", "rustls", "cedar-policy"]),
     ("audit", &["tokio", "prost", "rustls"]),
+    ("mask", &["tokio", "prost", "prost-reflect", "rustls", "model"]),
     ("tlog", &["tokio", "prost", "rustls", "model"]),
     ("dataplane", &["rusqlite", "saphyr-parser", "tonic", "async-nats"]),
 ];
