@@ -11,7 +11,7 @@ use http::HeaderName;
 use http::header::HeaderValue;
 use model::{
     Admitted as AdmittedEntry, Code, Entry, ExchangeId, FIELDS_BYTES_MAX, Finished, MemberId,
-    Passed, Reason, Refusal, Refused, RevisionId, SystemId, Terms, Timestamp,
+    Passed, Reason, Refusal, Refused, RevisionId, Subject, SystemId, Terms, Timestamp,
 };
 use policy::source::Fields;
 use policy::{Caller, Decision, Destination, Route};
@@ -24,6 +24,7 @@ use crate::head::{
     EXCHANGE_AGREEMENT, EXCHANGE_DOSSIER, EXCHANGE_MEMBER, EXCHANGE_PROCEDURE, EXCHANGE_PURPOSE,
     EXCHANGE_SYSTEM,
 };
+use crate::lens::Withheld;
 use crate::meter::{Meter, Salt};
 use crate::respond;
 
@@ -49,6 +50,9 @@ pub(crate) struct Account {
     salt: Salt,
     request: RefCell<Meter>,
     response: RefCell<Meter>,
+    /// What masks withhold, where there are masks.
+    request_withheld: Option<Withheld>,
+    response_withheld: Option<Withheld>,
     /// How much had passed when the ledger was told last, and when that was.
     told: Cell<(u64, Timestamp)>,
 }
@@ -103,6 +107,8 @@ impl Account {
             state: State::Arrived,
             request: RefCell::new(Meter::new(salt)),
             response: RefCell::new(Meter::new(salt)),
+            request_withheld: None,
+            response_withheld: None,
             told: Cell::new((0, arrived)),
             salt,
         }
@@ -157,6 +163,7 @@ impl Account {
         route: &Route<'_>,
         destination: &Destination<'_>,
         admitted: &Admitted<'_>,
+        subject: Option<Subject>,
     ) -> Result<Sequenced, Refusal> {
         let Decision { agreement, purpose, revision } = admitted.decision();
         let entry = AdmittedEntry {
@@ -175,8 +182,7 @@ impl Account {
             revision: *revision,
             source: self.peer.source,
             shadow_node: destination.shadow.map(|node| node.id.clone()),
-            // What a call asks is passed on unread, so that nobody is known in it.
-            subject: None,
+            subject,
             fields: named(agreement.fields()),
         };
         let sequenced = Sequenced::append(&self.shared.ledger, &Entry::Admitted(entry.clone()))?;
@@ -201,6 +207,12 @@ impl Account {
             let procedure = entry.procedure.as_deref().map(|text| (EXCHANGE_PROCEDURE, text));
             always.into_iter().chain(dossier).chain(procedure)
         })
+    }
+
+    /// Notes where to find what masks withhold of the request and of the answer.
+    pub(crate) fn read_by(&mut self, request: Option<Withheld>, response: Option<Withheld>) {
+        self.request_withheld = request;
+        self.response_withheld = response;
     }
 
     /// From the consumer to the node.
@@ -304,6 +316,8 @@ impl Account {
             reason,
             request: self.request.borrow().traffic(),
             response: self.response.borrow().traffic(),
+            request_masked: self.request_withheld.as_ref().and_then(|it| it.borrow().clone()),
+            response_masked: self.response_withheld.as_ref().and_then(|it| it.borrow().clone()),
         });
         evidence::note(&self.shared.ledger, &finished);
     }

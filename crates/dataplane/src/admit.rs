@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::{Reason, Refusal, Timestamp};
 use policy::source::Fields;
-use policy::{Agreement, Decision};
+use policy::{Agreement, Decision, Route};
 
 use crate::gateway::Shared;
 
@@ -31,10 +31,11 @@ impl<'a> Admitted<'a> {
 pub(crate) fn admit<'a>(
     shared: &Shared,
     decision: Decision<'a>,
+    route: &Route<'_>,
     now: Timestamp,
 ) -> Result<Admitted<'a>, Refusal> {
     let agreement = decision.agreement;
-    if let Some(obligation) = unmet(agreement) {
+    if let Some(obligation) = unmet(agreement, route) {
         return Err(under(agreement, Reason::ObligationUnmet).with("obligation", obligation));
     }
     let most = shared.limits.calls_in_flight_max;
@@ -48,14 +49,16 @@ pub(crate) fn admit<'a>(
     Ok(Admitted { decision, _slot: slot })
 }
 
-/// The obligation of `agreement` that this gateway cannot meet, by the name that refusals give it:
-/// `fields`, since nothing is masked on the way, or `subjects`, since nobody counts the persons
-/// asked about. Every call under such an agreement is refused.
-pub fn unmet(agreement: &Agreement) -> Option<&'static str> {
-    match (agreement.fields(), agreement.subjects()) {
-        (Fields::Named(_), _) => Some("fields"),
-        (Fields::All, Some(_)) => Some("subjects"),
-        (Fields::All, None) => None,
+/// The obligation of `agreement` that this gateway cannot meet on a route, by the name that
+/// refusals give it: `fields` where no contract says which there are, `subjects` where none says
+/// whom messages are about. Such calls are refused.
+pub fn unmet(agreement: &Agreement, route: &Route<'_>) -> Option<&'static str> {
+    let names_fields = matches!(agreement.fields(), Fields::Named(_));
+    let tells_subjects = route.request_watch().or_else(|| route.answer_watch()).is_some();
+    match agreement.subjects() {
+        _ if names_fields && agreement.answer_mask(route).is_none() => Some("fields"),
+        Some(_) if !tells_subjects => Some("subjects"),
+        _ => None,
     }
 }
 

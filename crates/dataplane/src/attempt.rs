@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use h2::RecvStream;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use model::{Code, Effect, MethodPath, Reason, Refusal};
@@ -14,9 +13,11 @@ use policy::Route;
 use tokio::time::{Instant, sleep};
 
 use crate::account::Account;
+use crate::body::Body;
 use crate::evidence::Cleared;
 use crate::forward::forward;
 use crate::head;
+use crate::lens::Reading;
 use crate::reply::Reply;
 use crate::shadow::{Copy, Original, Reserved};
 use crate::upload::Upload;
@@ -29,6 +30,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) pool: Arc<Pool>,
     pub(crate) cleared: Cleared,
     pub(crate) deadline: Instant,
+    /// How answers are read on the way, if they are.
+    pub(crate) answers: Option<Reading>,
 }
 
 /// How an attempt to send a call failed.
@@ -62,7 +65,7 @@ impl Outgoing<'_> {
     /// Sends the call as often as it takes and may, and passes the answer back.
     pub(crate) async fn carry(
         &self,
-        body: RecvStream,
+        body: Body,
         copy: Option<Reserved>,
         reply: &mut Reply,
         account: &Account,
@@ -80,10 +83,11 @@ impl Outgoing<'_> {
     }
 
     fn copy(&self, reserved: Reserved, account: &Account) -> Result<(Copy, Original), Refusal> {
-        let mut metadata = head::metadata(&self.head.headers, self.route, account)?;
+        let mut metadata = head::metadata(&self.head.headers, self.route, account, self.answers.is_some())?;
         // The token is for the node that answers; a node on trial could act in its bearer's name.
         metadata.remove(AUTHORIZATION);
-        Ok(reserved.copy(self.route.path, metadata, account.salt(), self.deadline))
+        let reading = self.answers.as_ref().map(Reading::silent);
+        Ok(reserved.copy(self.route.path, metadata, account.salt(), self.deadline, reading))
     }
 
     async fn persist(
@@ -127,7 +131,7 @@ impl Outgoing<'_> {
             _ => Failed::Over(refusal),
         })?;
         retries.last = Some(connection.endpoint);
-        let metadata = head::metadata(&self.head.headers, self.route, account)?;
+        let metadata = head::metadata(&self.head.headers, self.route, account, self.answers.is_some())?;
         let remaining = self.deadline.duration_since(Instant::now());
         let head = head::upstream(metadata, self.route.path, &connection, remaining)?;
         forward(self, connection, head, upload, retries, reply, account).await

@@ -19,6 +19,7 @@ use crate::bearer;
 use crate::connection::Peer;
 use crate::gateway::Worker;
 use crate::head::Call;
+use crate::opening::Opening;
 use crate::reply::Reply;
 use crate::ruling::decide;
 use crate::shadow;
@@ -64,20 +65,23 @@ async fn run(
     let (terms, source, token) = (account.terms(), peer.source, token.as_deref());
     let context = Context { terms, source, token, now };
     let decision = decide(worker, snapshot, &caller, &route, &context)?;
-    let admitted = admit(shared, decision, now)?;
+    let admitted = admit(shared, decision, &route, now)?;
     let header = |name: &str| head.headers.get(name)?.to_str().ok();
     let draw = policy::draw(&account.exchange());
     let selection = Selection { source, header: &header, draw };
     let destination = snapshot.destination(&caller, &route, &selection);
     let (destination, copy) = shadow::reserve(worker, &route, destination);
-    let sequenced = account.admit(&caller, &route, &destination, &admitted)?;
+    let mut opening = Opening::of(worker, &route, admitted.decision(), body, account);
 
     let most = route.limits.deadline_max.unwrap_or(shared.limits.deadline_max);
     let deadline = begun + timeout.map_or(most, |stated| stated.min(most));
     let exchange = async {
+        let sequenced =
+            opening.admit(shared, &caller, &route, &destination, &admitted, account).await?;
         let cleared = sequenced.clear(route.effect).await?; // an update waits for its evidence
         let pool = worker.upstreams.pool(destination.node)?;
-        let outgoing = Outgoing { head: &head, route: &route, pool, cleared, deadline };
+        let Opening { body, answers } = opening;
+        let outgoing = Outgoing { head: &head, route: &route, pool, cleared, deadline, answers };
         outgoing.carry(body, copy, reply, account).await
     };
     match timeout_at(deadline, exchange).await {

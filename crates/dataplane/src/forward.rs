@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use h2::RecvStream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use model::{Code, Reason, Refusal};
@@ -11,8 +10,10 @@ use tokio::time::Instant;
 
 use crate::account::{Account, Way};
 use crate::attempt::{Failed, Outgoing, Retries, Sent};
+use crate::body::Body;
 use crate::evidence::Recorded;
 use crate::head::{EXCHANGE_ID, EXCHANGE_SALT, grpc_status, is_grpc, strip_vouched};
+use crate::lens::Reading;
 use crate::reply::Reply;
 use crate::respond;
 use crate::upload::Upload;
@@ -57,6 +58,7 @@ pub(crate) async fn forward(
         strip_vouched(&mut parts.headers);
         parts.headers.insert(EXCHANGE_ID, exchange);
         parts.headers.insert(EXCHANGE_SALT, respond::binary(&salt.0));
+        let body = Body::new(body, outgoing.answers.as_ref().map(Reading::lens));
         Ok(answer(parts, body, &recorded, outgoing, reply, account.response()).await?)
     });
     let mut uploading = !ends_at_once;
@@ -91,7 +93,7 @@ fn early(error: h2::Error) -> Failed {
 /// Passes the node's answer on to the consumer, with the receipt at its end.
 async fn answer(
     parts: http::response::Parts,
-    mut body: RecvStream,
+    mut body: Body,
     recorded: &Recorded,
     outgoing: &Outgoing<'_>,
     reply: &mut Reply,

@@ -26,6 +26,7 @@ use crate::evidence;
 use crate::listener;
 use crate::live::Live;
 use crate::meter::Salt;
+use crate::persons::Persons;
 use crate::quota::Quotas;
 use crate::ruling::{Erring, Told};
 use crate::settings::{Limits, Settings};
@@ -72,6 +73,9 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) quotas: Quotas,
+    pub(crate) persons: Persons,
+    /// Bytes of messages that are being gathered.
+    pub(crate) gathered: Arc<AtomicUsize>,
     pub(crate) ids: Ids,
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) calls_in_flight: Arc<AtomicUsize>,
@@ -86,6 +90,8 @@ pub(crate) struct Worker {
     pub(crate) tls: TlsAcceptor,
     pub(crate) upstreams: Upstreams,
     pub(crate) workspace: RefCell<Workspace>,
+    /// For reading messages.
+    pub(crate) messages: Rc<RefCell<mask::Workspace>>,
     pub(crate) tokens: RefCell<Tokens>,
     pub(crate) erring: RefCell<Erring>,
     /// Copies of calls in flight.
@@ -131,6 +137,8 @@ impl Gateway {
             clock,
             limits: settings.limits.clone(),
             quotas: Quotas::default(),
+            persons: Persons::new(settings.pseudonyms.clone()),
+            gathered: Arc::default(),
             ids: Ids::default(),
             connections: Arc::default(),
             calls_in_flight: Arc::default(),
@@ -250,6 +258,7 @@ impl Worker {
             tls,
             upstreams,
             workspace: RefCell::default(),
+            messages: Rc::default(),
             tokens: RefCell::default(),
             erring: RefCell::default(),
             shadows: Arc::default(),

@@ -24,6 +24,7 @@ pub(crate) const EXCHANGE_MEMBER: HeaderName = HeaderName::from_static("exchange
 pub(crate) const EXCHANGE_PROCEDURE: HeaderName = HeaderName::from_static("exchange-procedure");
 pub(crate) const EXCHANGE_PURPOSE: HeaderName = HeaderName::from_static("exchange-purpose");
 pub(crate) const EXCHANGE_SYSTEM: HeaderName = HeaderName::from_static("exchange-system");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Names that only the gateway may speak under, towards nodes and towards consumers.
@@ -88,14 +89,20 @@ impl<'a> Call<'a> {
 }
 
 /// The metadata that goes on to a node: the caller's, without what only the gateway may say.
+/// `is_read` says that answers are read on the way.
 pub(crate) fn metadata(
     asked: &HeaderMap,
     route: &Route<'_>,
     account: &Account,
+    is_read: bool,
 ) -> Result<HeaderMap, Refusal> {
     let mut headers = asked.clone();
     VOUCHED.iter().for_each(|name| drop(headers.remove(name)));
     headers.remove(HOST);
+    if is_read {
+        // Without it answers come uncompressed.
+        headers.remove(GRPC_ACCEPT_ENCODING);
+    }
     if !route.limits.pass_authorization {
         headers.remove(AUTHORIZATION);
     }

@@ -12,11 +12,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, SendStream};
+use model::Refusal;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::account::Way;
+use crate::body::{Body, Unread};
 use crate::kept::Kept;
 
 /// Which side ended the move before its time.
@@ -27,6 +29,17 @@ pub(crate) enum Broken {
     Sink(h2::Error),
     /// There are more bytes of messages, with their prefixes, than may pass.
     TooLarge(u64),
+    /// A message may not pass.
+    Message(Refusal),
+}
+
+impl From<Unread> for Broken {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Stream(error) => Self::Source(error),
+            Unread::Message(refusal) => Self::Message(refusal),
+        }
+    }
 }
 
 /// From this long on a sink that takes nothing counts as standing still; shorter waits are the
@@ -75,7 +88,7 @@ impl Drop for Stalled {
 
 /// One direction of a call.
 pub(crate) struct Pump<'a> {
-    source: &'a mut RecvStream,
+    source: &'a mut Body,
     sink: &'a mut SendStream<Bytes>,
     way: Way<'a>,
     /// Taken from the source and not yet by the sink; still charged to the sender's window, but
@@ -96,7 +109,7 @@ pub(crate) struct Pump<'a> {
 impl<'a> Pump<'a> {
     /// Moves all bytes of `source` and leaves `sink` open, for trailers.
     pub(crate) fn new(
-        source: &'a mut RecvStream,
+        source: &'a mut Body,
         sink: &'a mut SendStream<Bytes>,
         way: Way<'a>,
     ) -> Self {
@@ -152,7 +165,7 @@ impl<'a> Pump<'a> {
             self.tell(!drained);
             match self.source.poll_data(cx) {
                 Poll::Ready(Some(data)) => {
-                    let data = data.map_err(Broken::Source)?;
+                    let data = data.map_err(Broken::from)?;
                     if self.way.add(&data) > self.bytes_max {
                         return Poll::Ready(Err(Broken::TooLarge(self.bytes_max)));
                     }
@@ -217,7 +230,7 @@ impl<'a> Pump<'a> {
         let charged = data.len() - free;
         self.sink.send_data(data, end).map_err(Broken::Sink)?;
         self.sent_again -= free;
-        self.source.flow_control().release_capacity(charged).map_err(Broken::Source)
+        self.source.release(charged).map_err(Broken::Source)
     }
 }
 
@@ -228,7 +241,7 @@ impl Drop for Pump<'_> {
         let charged = self.held.len().saturating_sub(self.sent_again);
         if charged > 0 {
             // A source that has ended in the meantime has no window.
-            drop(self.source.flow_control().release_capacity(charged));
+            drop(self.source.release(charged));
         }
     }
 }

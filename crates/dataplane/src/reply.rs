@@ -6,11 +6,12 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
+use h2::SendStream;
 use http::{HeaderMap, Response};
 use model::{ExchangeId, Reason, Refusal, RevisionId};
 
 use crate::account::Way;
+use crate::body::Body;
 use crate::evidence::Recorded;
 use crate::forward::failed;
 use crate::pump::{Broken, Pump};
@@ -52,7 +53,7 @@ impl Reply {
     /// Passes the bytes of the answer on, as fast as the consumer takes them.
     pub(crate) async fn pump(
         &mut self,
-        body: &mut RecvStream,
+        body: &mut Body,
         way: Way<'_>,
         bytes_max: Option<u64>,
     ) -> Result<(), Refusal> {
@@ -61,6 +62,7 @@ impl Reply {
             Ok(_open) => Ok(()),
             Err(Broken::Source(error)) => Err(failed(error)),
             Err(Broken::Sink(error)) => Err(gone(error)),
+            Err(Broken::Message(refusal)) => Err(refusal),
             Err(Broken::TooLarge(most)) => {
                 Err(Refusal::new(Reason::AnswerTooLarge).with("bytes_max", most))
             }

@@ -20,10 +20,11 @@ pub(crate) fn code(reason: Reason) -> Code {
         | Reason::CertificateUnregistered
         | Reason::HandshakeFailed
         | Reason::TokenInvalid => Code::Unauthenticated,
-        Reason::Malformed | Reason::PurposeMissing | Reason::PurposeUnknown => {
-            Code::InvalidArgument
-        }
-        Reason::MethodUnknown => Code::Unimplemented,
+        Reason::Malformed
+        | Reason::PurposeMissing
+        | Reason::PurposeUnknown
+        | Reason::SubjectMalformed => Code::InvalidArgument,
+        Reason::MethodUnknown | Reason::CompressionUnsupported => Code::Unimplemented,
         Reason::PurposeNotCovered
         | Reason::AgreementMissing
         | Reason::AgreementNotApplicable
@@ -35,6 +36,7 @@ pub(crate) fn code(reason: Reason) -> Code {
         | Reason::PolicyForbids => Code::PermissionDenied,
         Reason::ObligationUnmet => Code::FailedPrecondition,
         Reason::QuotaExhausted
+        | Reason::SubjectsExhausted
         | Reason::Overloaded
         | Reason::RequestTooLarge
         | Reason::AnswerTooLarge => Code::ResourceExhausted,

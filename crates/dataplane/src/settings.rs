@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use model::Pseudonyms;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate chain and its private key.
@@ -33,6 +34,9 @@ pub struct Settings {
     pub client_authorities: Vec<CertificateDer<'static>>,
     /// The gateway's identity towards nodes.
     pub upstream: Identity,
+    /// The keys under which persons stand in the ledger; the last is in use. Empty if the ledger
+    /// is not to know whom calls are about.
+    pub pseudonyms: Pseudonyms,
     /// Bounds.
     pub limits: Limits,
 }

@@ -3,13 +3,13 @@
 //! A copy leaves when the whole request has passed, as a task of its own. Whatever becomes of it,
 //! the consumer's call does not wait for it and does not learn of it.
 
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
-use h2::{RecvStream, SendStream};
+use h2::SendStream;
 use http::HeaderMap;
 use model::{Code, Effect, Reason, Refusal};
 use policy::{Destination, Route};
@@ -18,9 +18,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::admit::Slot;
 use crate::attempt::service;
+use crate::body::{Body, Unread};
 use crate::forward::{check_head, failed};
 use crate::gateway::Worker;
 use crate::head::{self, grpc_status};
+use crate::lens::{Lens, Reading};
 use crate::meter::{Meter, Salt};
 use crate::pump::{Stalled, Stalls};
 use crate::upstream::Pool;
@@ -44,6 +46,8 @@ pub(crate) struct Copy {
     metadata: HeaderMap,
     salt: Salt,
     deadline: Instant,
+    /// How its answer is read, so that it is compared as the node's is.
+    reading: Option<Reading>,
     original: oneshot::Receiver<Answer>,
 }
 
@@ -97,10 +101,12 @@ impl Reserved {
         metadata: HeaderMap,
         salt: Salt,
         deadline: Instant,
+        reading: Option<Reading>,
     ) -> (Copy, Original) {
         let (tell, original) = oneshot::channel();
         let path = path.into();
-        (Copy { reserved: self, path, metadata, salt, deadline, original }, Original(tell))
+        let copy = Copy { reserved: self, path, metadata, salt, deadline, reading, original };
+        (copy, Original(tell))
     }
 }
 
@@ -121,10 +127,12 @@ impl Copy {
     }
 
     async fn run(self, frames: Vec<Bytes>) {
-        let Self { reserved, path, metadata, salt, deadline, original } = self;
+        let Self { reserved, path, metadata, salt, deadline, reading, original } = self;
         let Reserved { pool, slot, mut outcome } = reserved;
         let deadline = deadline.min(Instant::now() + COPY_TIME_MAX);
-        let asking = ask(&pool, &path, metadata, frames, salt, deadline);
+        let lens = reading.map(|reading| reading.lens());
+        let receive = |response| receive(response, salt, lens);
+        let asking = ask(&pool, &path, metadata, frames, receive, deadline);
         let answer = match timeout_at(deadline, asking).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(refusal)) => return outcome.failed(&refusal),
@@ -157,12 +165,12 @@ impl Drop for Outcome {
 }
 
 /// Calls the node with a whole request and reads its answer to the end.
-async fn ask(
+async fn ask<F: Future<Output = Result<Answer, Refusal>>>(
     pool: &Arc<Pool>,
     path: &str,
     metadata: HeaderMap,
     frames: Vec<Bytes>,
-    salt: Salt,
+    receive: impl FnOnce(ResponseFuture) -> F,
     deadline: Instant,
 ) -> Result<Answer, Refusal> {
     let mut connection = pool.checkout(None).await?;
@@ -180,7 +188,7 @@ async fn ask(
     };
     tokio::select! {
         biased;
-        answer = receive(response, salt) => answer,
+        answer = receive(response) => answer,
         never = sending => never,
     }
 }
@@ -208,11 +216,15 @@ async fn send(
     stream.send_data(Bytes::new(), true)
 }
 
-async fn receive(response: ResponseFuture, salt: Salt) -> Result<Answer, Refusal> {
-    let (parts, mut body) = response.await.map_err(failed)?.into_parts();
+async fn receive(
+    response: ResponseFuture,
+    salt: Salt,
+    lens: Option<Lens>,
+) -> Result<Answer, Refusal> {
+    let (parts, stream) = response.await.map_err(failed)?.into_parts();
     check_head(&parts)?;
-    let mut meter = Meter::new(salt);
-    drain(&mut body, &mut meter).await.map_err(failed)?;
+    let (mut meter, mut body) = (Meter::new(salt), Body::new(stream, lens));
+    drain(&mut body, &mut meter).await?;
     let trailers = body.trailers().await.map_err(failed)?;
     let status = grpc_status(trailers.as_ref().unwrap_or(&parts.headers));
     let code = status.map(Code::from_number);
@@ -220,11 +232,14 @@ async fn receive(response: ResponseFuture, salt: Salt) -> Result<Answer, Refusal
     Ok(Answer { code, digest: meter.traffic().digest })
 }
 
-async fn drain(body: &mut RecvStream, meter: &mut Meter) -> Result<(), h2::Error> {
-    while let Some(data) = body.data().await {
-        let data = data?;
+async fn drain(body: &mut Body, meter: &mut Meter) -> Result<(), Refusal> {
+    while let Some(data) = poll_fn(|cx| body.poll_data(cx)).await {
+        let data = data.map_err(|unread| match unread {
+            Unread::Stream(error) => failed(error),
+            Unread::Message(refusal) => refusal,
+        })?;
         meter.add(&data);
-        body.flow_control().release_capacity(data.len())?;
+        body.release(data.len()).map_err(failed)?;
     }
     Ok(())
 }

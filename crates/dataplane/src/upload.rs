@@ -4,18 +4,19 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use h2::{RecvStream, SendStream};
+use h2::SendStream;
 use http::HeaderMap;
 use model::{Reason, Refusal};
 
 use crate::account::Way;
+use crate::body::Body;
 use crate::kept::Kept;
 use crate::pump::{Broken, Pump, Stalls};
 use crate::shadow::Copy;
 
 /// A request. Outlives the attempts to send it.
 pub(crate) struct Upload {
-    body: RecvStream,
+    body: Body,
     bytes_max: Option<u64>,
     kept: Option<Rc<RefCell<Kept>>>,
     /// The trailers of a request that has ended, if it has any.
@@ -27,7 +28,7 @@ pub(crate) struct Upload {
 impl Upload {
     /// A request of at most `bytes_max`, kept as far as it may be sent `again` or copied.
     pub(crate) fn new(
-        body: RecvStream,
+        body: Body,
         bytes_max: Option<u64>,
         again: bool,
         copy: Option<Copy>,
@@ -79,6 +80,7 @@ impl Upload {
             Err(Broken::Source(error)) => return Err(gone(error)),
             // The node takes no more; what it answers decides the call.
             Err(Broken::Sink(_)) => return Ok(()),
+            Err(Broken::Message(refusal)) => return Err(refusal),
             Err(Broken::TooLarge(most)) => {
                 return Err(Refusal::new(Reason::RequestTooLarge).with("bytes_max", most));
             }
@@ -123,6 +125,6 @@ impl Keeping {
     }
 }
 
-fn gone(error: h2::Error) -> Refusal {
+pub(crate) fn gone(error: h2::Error) -> Refusal {
     Refusal::new(Reason::Cancelled).because(error)
 }

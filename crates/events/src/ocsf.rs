@@ -67,7 +67,7 @@ pub fn event(source: &Source, index: u64, entry: &Entry) -> Option<Event> {
         Entry::Opened(opened) => Some(start(source, index, opened)),
         Entry::LedgerRead(read) => Some(reading(source, index, read)),
         Entry::AdminAction(action) => Some(administration(source, index, action)),
-        Entry::Admitted(_) | Entry::Passed(_) | Entry::Finished(_) => None,
+        Entry::Admitted(_) | Entry::Passed(_) | Entry::Concerned(_) | Entry::Finished(_) => None,
     }
 }
 
@@ -107,7 +107,7 @@ fn refusal(source: &Source, index: u64, refused: &Refused) -> Event {
     let severity = severity(refused.reason);
     let (kind, class) = match refused.reason {
         reason if is_authentication(reason) => ("authentication", (AUTHENTICATION, 1)),
-        Reason::QuotaExhausted | Reason::Overloaded => ("rate_limit", (API_ACTIVITY, 99)),
+        Reason::QuotaExhausted | Reason::SubjectsExhausted | Reason::Overloaded => ("rate_limit", (API_ACTIVITY, 99)),
         _ => ("refusal", (API_ACTIVITY, 99)),
     };
     let mut body = base(source, index, class, (severity, refused.time));

@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use crate::{
-    AgreementId, CertificateDigest, Code, Effect, ExchangeId, MemberId, NodeId, PurposeCode,
-    Reason, RevisionId, Subject, SystemId, Timestamp,
+    AgreementId, CertificateDigest, Code, Effect, ExchangeId, MemberId, NodeId, Period, Pseudonym,
+    PurposeCode, Reason, RevisionId, Subject, SystemId, Timestamp,
 };
 
 /// Most bytes of the fields of an entry, with one for the end of each. The receipt carries them.
@@ -27,6 +27,8 @@ pub enum Entry {
     Finished(Finished),
     /// An admitted call goes on; so much has passed until now.
     Passed(Passed),
+    /// An admitted call turned out to concern these persons too.
+    Concerned(Concerned),
     /// Somebody read the ledger through the gateway. Written before the answer is given.
     LedgerRead(LedgerRead),
     /// An operator changed something.
@@ -144,8 +146,45 @@ pub struct Finished {
     pub reason: Option<Reason>,
     /// From the consumer.
     pub request: Traffic,
-    /// From the provider.
+    /// From the provider, as it reached the consumer.
     pub response: Traffic,
+    /// What was withheld of the request; `None` if no mask was over it.
+    pub request_masked: Option<Masked>,
+    /// What was withheld of the answer; `None` if no mask was over it.
+    pub response_masked: Option<Masked>,
+}
+
+/// Most fields that [`Masked::fields`] names.
+pub const MASKED_FIELDS_MAX: usize = 256;
+
+/// What a mask withheld in one direction of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Masked {
+    /// The digest of the mask, which follows from contract, message and fields agreed.
+    pub mask: [u8; 32],
+    /// Fields withheld, counted as often as they came.
+    pub withheld: u64,
+    /// Which, by their ids in the mask, ascending; the first [`MASKED_FIELDS_MAX`].
+    pub fields: Vec<u16>,
+}
+
+/// Most persons of one [`Concerned`].
+pub const CONCERNED_MAX: usize = 1024;
+
+/// Persons whom an admitted call concerns beside the one its admission names. Durable before the
+/// message that speaks of them passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concerned {
+    /// The call.
+    pub exchange: ExchangeId,
+    /// Index of its [`Admitted`] entry.
+    pub admitted: u64,
+    /// When.
+    pub time: Timestamp,
+    /// The period of the key that made the pseudonyms.
+    pub period: Period,
+    /// The persons, 1 to [`CONCERNED_MAX`] of them.
+    pub pseudonyms: Vec<Pseudonym>,
 }
 
 /// How far an admitted call had got while it went on. Written from time to time during calls that

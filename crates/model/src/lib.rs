@@ -20,7 +20,8 @@ pub use certificate::{Certificate, IssuerSerial};
 pub use code::Code;
 pub use criteria::{Criteria, Decided};
 pub use entry::{
-    Action, AdminAction, Admitted, Entry, FIELDS_BYTES_MAX, Finished, LedgerRead, Opened, Operator,
+    Action, AdminAction, Admitted, CONCERNED_MAX, Concerned, Entry, FIELDS_BYTES_MAX, Finished,
+    LedgerRead, MASKED_FIELDS_MAX, Masked, Opened, Operator,
     Passed, Reading, Refused, Traffic,
 };
 pub use id::{

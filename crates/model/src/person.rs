@@ -5,6 +5,7 @@
 //! protects, and destroying the key of a period makes its links unrecoverable.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -122,6 +123,13 @@ fn is_short(text: &str) -> bool {
     (1..=NUMBER_BYTES_MAX).contains(&text.len())
 }
 
+/// For telling persons apart in memory; a hash says no more of a number than its hasher lets it.
+impl Hash for PersonNumber {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.country, &self.kind, self.number.as_str()).hash(state);
+    }
+}
+
 impl fmt::Debug for PersonNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PersonNumber(not shown)")
@@ -215,6 +223,11 @@ impl Pseudonyms {
     /// Whether there is no key at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The key that pseudonyms are made with now: the last.
+    pub fn current(&self) -> Option<(&Period, &PseudonymKey)> {
+        self.0.last().map(|(period, key)| (period, key))
     }
 
     /// What a person is in each period that has a key; nothing of periods whose key is gone.

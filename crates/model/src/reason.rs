@@ -251,6 +251,24 @@ reasons! {
         "ask for less in one call, or have the bound raised",
         "kết quả trả về lớn hơn mức tuyến cho phép",
         "hãy yêu cầu ít dữ liệu hơn trong một lời gọi hoặc đề nghị nâng giới hạn";
+    /// The system has asked about as many persons as its agreement allows.
+    SubjectsExhausted = 32, "SUBJECTS_EXHAUSTED", Consumer,
+        "the system has asked about as many different persons as the agreement allows for now",
+        "ask about further persons later; ask the provider if it has to be more",
+        "hệ thống đã hỏi về đủ số người khác nhau mà thỏa thuận cho phép trong lúc này",
+        "hãy hỏi về những người khác sau; nếu cần nhiều hơn, hãy đề nghị bên cung cấp";
+    /// A message that has to be read is compressed.
+    CompressionUnsupported = 33, "COMPRESSION_UNSUPPORTED", Consumer,
+        "requests of this method are read on the way and must not be compressed",
+        "send the request with `grpc-encoding: identity`",
+        "yêu cầu của phương thức này được đọc khi đi qua cổng nên không được nén",
+        "hãy gửi yêu cầu với `grpc-encoding: identity`";
+    /// The request does not name the person it is about as it must.
+    SubjectMalformed = 34, "SUBJECT_MALFORMED", Consumer,
+        "the request names the person it is about in a form that no one else can find again",
+        "send the personal number as its twelve digits",
+        "yêu cầu ghi số của người được hỏi không đúng dạng để tra cứu lại",
+        "hãy gửi số định danh cá nhân gồm đúng mười hai chữ số";
 }
 
 impl Reason {

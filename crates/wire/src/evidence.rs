@@ -47,6 +47,7 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
         Entry::Refused(refused) => pb::entry::Kind::Refused(from_refused(refused)),
         Entry::Finished(finished) => pb::entry::Kind::Finished(calls::from_finished(finished)),
         Entry::Passed(passed) => pb::entry::Kind::Passed(calls::from_passed(passed)),
+        Entry::Concerned(persons) => pb::entry::Kind::Concerned(calls::from_concerned(persons)),
         Entry::LedgerRead(read) => pb::entry::Kind::LedgerRead(operators::from_read(read)),
         Entry::AdminAction(action) => pb::entry::Kind::AdminAction(operators::from_action(action)),
     };
@@ -56,8 +57,8 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
 /// Whether an entry says that a call was admitted, went on or ended, as most do: told by its first
 /// byte, so that others are found quickly.
 pub fn is_of_a_call(entry: &[u8]) -> bool {
-    // Key of field 2, 4 or 8 of `Entry`, all messages.
-    matches!(entry.first(), Some(0x12 | 0x22 | 0x42))
+    // Key of field 2, 4, 8 or 9 of `Entry`, all messages.
+    matches!(entry.first(), Some(0x12 | 0x22 | 0x42 | 0x4a))
 }
 
 /// Reads an entry.
@@ -85,6 +86,7 @@ fn read_entry(bytes: &[u8]) -> Result<Entry, EvidenceError> {
         pb::entry::Kind::Refused(refused) => Entry::Refused(to_refused(refused)?),
         pb::entry::Kind::Finished(finished) => Entry::Finished(calls::to_finished(finished)?),
         pb::entry::Kind::Passed(passed) => Entry::Passed(calls::to_passed(passed)?),
+        pb::entry::Kind::Concerned(persons) => Entry::Concerned(calls::to_concerned(persons)?),
         pb::entry::Kind::LedgerRead(read) => Entry::LedgerRead(operators::to_read(read)?),
         pb::entry::Kind::AdminAction(done) => Entry::AdminAction(operators::to_action(done)?),
     })

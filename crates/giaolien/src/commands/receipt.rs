@@ -123,6 +123,12 @@ pub(crate) fn describe(entry: &Entry) -> String {
             "call {} went on at {}: {} messages there and {} back until then",
             call.exchange, call.time, call.request.messages, call.response.messages
         ),
+        Entry::Concerned(call) => format!(
+            "call {} concerned {} more persons at {}",
+            call.exchange,
+            call.pseudonyms.len(),
+            call.time
+        ),
         Entry::LedgerRead(read) => format!(
             "ledger read at {} by {}: {} exchanges for {}, because: {}",
             read.time,

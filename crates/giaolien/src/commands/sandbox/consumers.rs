@@ -223,6 +223,7 @@ pub(super) fn exchange(entry: &Entry) -> String {
         Entry::Admitted(call) => call.exchange.to_string(),
         Entry::Refused(call) => call.exchange.to_string(),
         Entry::Passed(call) => call.exchange.to_string(),
+        Entry::Concerned(call) => call.exchange.to_string(),
         Entry::Finished(call) => call.exchange.to_string(),
     }
 }
