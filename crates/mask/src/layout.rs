@@ -63,8 +63,11 @@ struct Layout {
 impl Layout {
     /// The state of a draft, planned if it is new. `way` says from where it was reached.
     fn id(&mut self, draft: usize, way: Option<Origin>) -> u32 {
-        if let Some(Some(id)) = self.ids.get(draft) {
-            return *id;
+        if let Some(Some(id)) = self.ids.get(draft).copied() {
+            if let Some(ways) = self.program.ways.get_mut(id as usize) {
+                ways.extend(way);
+            }
+            return id;
         }
         let id = self.plan(Planned::Message(draft), way);
         if let Some(place) = self.ids.get_mut(draft) {
@@ -75,7 +78,7 @@ impl Layout {
 
     fn plan(&mut self, planned: Planned, way: Option<Origin>) -> u32 {
         self.planned.push(planned);
-        self.program.ways.push(way);
+        self.program.ways.push(way.into_iter().collect());
         (self.planned.len() - 1) as u32
     }
 
