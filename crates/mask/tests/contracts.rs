@@ -129,6 +129,9 @@ fn what_is_no_contract_is_told() {
         .assert_eq(&check(&field(b"\x18\x01\x28\x09\x42\x04\xa8\xed\x18\x09")));
     expect!["`M.x` is a subject; only a `string` or `bytes` can be"]
         .assert_eq(&check(&field(b"\x18\x01\x28\x05\x42\x04\xb0\xed\x18\x01")));
+    expect!["`M.` has no plain name for field 1"]
+        .assert_eq(&check(&message(&bytes(2, b"\x18\x01\x28\x09"))));
+    expect!["`` declares a message without a name"].assert_eq(&check(&bytes(1, &bytes(4, b""))));
     let twice = [message(b""), message(b"")].concat();
     expect!["`M` is declared twice"].assert_eq(&check(&twice));
     expect!["`a b` is not a name"].assert_eq(&check(&bytes(1, &bytes(4, &bytes(1, b"a b")))));
