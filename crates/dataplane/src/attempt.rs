@@ -83,7 +83,8 @@ impl Outgoing<'_> {
     }
 
     fn copy(&self, reserved: Reserved, account: &Account) -> Result<(Copy, Original), Refusal> {
-        let mut metadata = head::metadata(&self.head.headers, self.route, account, self.answers.is_some())?;
+        let mut metadata =
+            head::metadata(&self.head.headers, self.route, account, self.answers.is_some())?;
         // The token is for the node that answers; a node on trial could act in its bearer's name.
         metadata.remove(AUTHORIZATION);
         let reading = self.answers.as_ref().map(Reading::silent);
@@ -131,7 +132,8 @@ impl Outgoing<'_> {
             _ => Failed::Over(refusal),
         })?;
         retries.last = Some(connection.endpoint);
-        let metadata = head::metadata(&self.head.headers, self.route, account, self.answers.is_some())?;
+        let metadata =
+            head::metadata(&self.head.headers, self.route, account, self.answers.is_some())?;
         let remaining = self.deadline.duration_since(Instant::now());
         let head = head::upstream(metadata, self.route.path, &connection, remaining)?;
         forward(self, connection, head, upload, retries, reply, account).await

@@ -33,10 +33,7 @@ pub(crate) struct Concerns {
 impl Concerns {
     /// Records persons; what it returns is done once the ledger holds them. `None` if there is
     /// nothing new to record.
-    pub(crate) fn record(
-        &self,
-        persons: Vec<PersonNumber>,
-    ) -> Result<Option<Recording>, Refusal> {
+    pub(crate) fn record(&self, persons: Vec<PersonNumber>) -> Result<Option<Recording>, Refusal> {
         if let Some(budget) = &self.budget {
             ask(&self.shared, &self.agreement, &self.system, budget, &persons)?;
         }

@@ -186,7 +186,9 @@ impl Lens {
                 Way::Request => Reason::RequestTooLarge,
                 Way::Answer => Reason::AnswerTooLarge,
             };
-            return Err(Refusal::new(reason).with("message_bytes_max", self.reading.message_bytes_max));
+            return Err(
+                Refusal::new(reason).with("message_bytes_max", self.reading.message_bytes_max)
+            );
         }
         let whole = PREFIX_BYTES + length as usize;
         if self.gathered.len() < whole {
@@ -270,7 +272,9 @@ impl Lens {
 
     fn malformed(&self, found: &str) -> Refusal {
         match self.reading.way {
-            Way::Request => Refusal::new(Reason::Malformed).with("part", "request").with("found", found),
+            Way::Request => {
+                Refusal::new(Reason::Malformed).with("part", "request").with("found", found)
+            }
             Way::Answer => Refusal::new(Reason::UpstreamProtocol).with("answer", found),
         }
     }
@@ -299,7 +303,9 @@ impl Room {
         self.taken += bytes;
         match before + bytes <= GATHERED_BYTES_MAX {
             true => Ok(()),
-            false => Err(Refusal::new(Reason::Overloaded).with("gathered_bytes_max", GATHERED_BYTES_MAX)),
+            false => {
+                Err(Refusal::new(Reason::Overloaded).with("gathered_bytes_max", GATHERED_BYTES_MAX))
+            }
         }
     }
 

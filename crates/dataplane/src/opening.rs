@@ -39,11 +39,13 @@ impl Opening {
             watch.filter(|_| counts).map(|watch| Treatment::Watch(watch.clone()))
         };
         let masked = |mask: Option<&Arc<mask::Mask>>| mask.cloned().map(Treatment::Mask);
-        let request = masked(agreement.request_mask(route)).or_else(|| watched(route.request_watch()));
+        let request =
+            masked(agreement.request_mask(route)).or_else(|| watched(route.request_watch()));
         let answer = masked(agreement.answer_mask(route)).or_else(|| watched(route.answer_watch()));
         let limits = route.limits;
-        let request = request
-            .map(|treatment| Reading::new(Way::Request, treatment, limits.request_bytes_max, worker));
+        let request = request.map(|treatment| {
+            Reading::new(Way::Request, treatment, limits.request_bytes_max, worker)
+        });
         let answers = answer
             .map(|treatment| Reading::new(Way::Answer, treatment, limits.answer_bytes_max, worker));
         account.read_by(

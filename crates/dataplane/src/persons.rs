@@ -5,9 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use model::{
-    AgreementId, PersonNumber, Pseudonyms, Subject, SystemId, Timestamp,
-};
+use model::{AgreementId, PersonNumber, Pseudonyms, Subject, SystemId, Timestamp};
 use policy::source::SubjectBudget;
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -108,11 +108,7 @@ pub(crate) struct Pump<'a> {
 
 impl<'a> Pump<'a> {
     /// Moves all bytes of `source` and leaves `sink` open, for trailers.
-    pub(crate) fn new(
-        source: &'a mut Body,
-        sink: &'a mut SendStream<Bytes>,
-        way: Way<'a>,
-    ) -> Self {
+    pub(crate) fn new(source: &'a mut Body, sink: &'a mut SendStream<Bytes>, way: Way<'a>) -> Self {
         Self {
             source,
             sink,

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::task::Poll;
 
 use bytes::Bytes;
-use h2::server::SendResponse;
 use h2::SendStream;
+use h2::server::SendResponse;
 use http::{HeaderMap, Response};
 use model::{ExchangeId, Reason, Refusal, RevisionId};
 

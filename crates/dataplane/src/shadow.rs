@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::ResponseFuture;
 use h2::SendStream;
+use h2::client::ResponseFuture;
 use http::HeaderMap;
 use model::{Code, Effect, Reason, Refusal};
 use policy::{Destination, Route};

@@ -27,12 +27,7 @@ pub(crate) struct Upload {
 
 impl Upload {
     /// A request of at most `bytes_max`, kept as far as it may be sent `again` or copied.
-    pub(crate) fn new(
-        body: Body,
-        bytes_max: Option<u64>,
-        again: bool,
-        copy: Option<Copy>,
-    ) -> Self {
+    pub(crate) fn new(body: Body, bytes_max: Option<u64>, again: bool, copy: Option<Copy>) -> Self {
         let needed = again || copy.is_some();
         let kept = needed.then(|| Rc::new(RefCell::new(Kept::new(again, copy.is_some()))));
         Self { body, bytes_max, kept, ended: None, copy }

@@ -107,7 +107,9 @@ fn refusal(source: &Source, index: u64, refused: &Refused) -> Event {
     let severity = severity(refused.reason);
     let (kind, class) = match refused.reason {
         reason if is_authentication(reason) => ("authentication", (AUTHENTICATION, 1)),
-        Reason::QuotaExhausted | Reason::SubjectsExhausted | Reason::Overloaded => ("rate_limit", (API_ACTIVITY, 99)),
+        Reason::QuotaExhausted | Reason::SubjectsExhausted | Reason::Overloaded => {
+            ("rate_limit", (API_ACTIVITY, 99))
+        }
         _ => ("refusal", (API_ACTIVITY, 99)),
     };
     let mut body = base(source, index, class, (severity, refused.time));

@@ -208,6 +208,7 @@ fn data_plane(settings: &control::Gateway) -> Settings {
         server: identity(&settings.tls.identity),
         client_authorities: authorities.map(CertificateDer::from).collect(),
         upstream: identity(&settings.upstream.identity),
+        pseudonyms: settings.ledger.pseudonyms.clone(),
         limits: Limits {
             connections_max: limits.connections_max,
             streams_per_connection_max: limits.streams_per_connection_max,

@@ -89,6 +89,8 @@ fn write_a_call_about_a_person(world: &World) -> ExchangeId {
         reason,
         request: traffic,
         response: traffic,
+        request_masked: None,
+        response_masked: None,
     }));
     log.close().unwrap();
     exchange

@@ -21,8 +21,7 @@ pub use code::Code;
 pub use criteria::{Criteria, Decided};
 pub use entry::{
     Action, AdminAction, Admitted, CONCERNED_MAX, Concerned, Entry, FIELDS_BYTES_MAX, Finished,
-    LedgerRead, MASKED_FIELDS_MAX, Masked, Opened, Operator,
-    Passed, Reading, Refused, Traffic,
+    LedgerRead, MASKED_FIELDS_MAX, Masked, Opened, Operator, Passed, Reading, Refused, Traffic,
 };
 pub use id::{
     AgreementId, CertificateDigest, ClassId, ExchangeId, IdError, MemberId, NodeId, Period,

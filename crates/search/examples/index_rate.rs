@@ -131,6 +131,8 @@ fn end(number: u64, admitted: u64) -> Entry {
         reason,
         request: Traffic { messages: 1, bytes: 105, digest: digest(20) },
         response: Traffic { messages: 1, bytes: 900, digest: digest(30) },
+        request_masked: None,
+        response_masked: None,
     })
 }
 

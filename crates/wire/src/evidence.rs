@@ -373,6 +373,8 @@ mod tests {
                 reason: Some(Reason::Cancelled),
                 request: traffic,
                 response: Traffic { messages: 0, ..traffic },
+                request_masked: None,
+                response_masked: None,
             }),
         ]
     }

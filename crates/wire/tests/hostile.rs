@@ -18,6 +18,8 @@ fn finished(index: u64, digest: [u8; 32]) -> Vec<u8> {
         reason: None,
         request: traffic,
         response: traffic,
+        request_masked: None,
+        response_masked: None,
     }))
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use audit::{Log, Options};
 use dataplane::{Gateway, Identity, Limits, Live, Settings};
-use model::{CertificateDigest, Effect, Entry, Reason, RevisionId, Timestamp};
+use model::{CertificateDigest, Effect, Entry, Pseudonyms, Reason, RevisionId, Timestamp};
 use policy::source::{
     Agreement, Attributes, Consumer, Endpoint, Fields, Member, Method, Methods, Mode, Node,
     Purpose, RouteRule, Service, State, System,
@@ -83,6 +83,7 @@ impl World {
             server: identity(&server),
             client_authorities: vec![authority.certificate_der().into()],
             upstream: identity(&upstream),
+            pseudonyms: Pseudonyms::default(),
             limits: bounds,
         };
         let gateway =

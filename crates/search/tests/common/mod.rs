@@ -131,6 +131,8 @@ impl Call {
             reason: self.reason,
             request: traffic,
             response: traffic,
+            request_masked: None,
+            response_masked: None,
         })
     }
 }

@@ -54,7 +54,7 @@ impl<'a> Finding<'a> {
             Ok(routed) => {
                 let decision = routed.explanation.decided.clone()?;
                 // What the data plane refuses although agreements and policies allow it.
-                match dataplane::unmet(decision.agreement) {
+                match dataplane::unmet(decision.agreement, &routed.route) {
                     Some(obligation) => Err(unmet(decision.agreement, obligation)),
                     None => Ok(decision),
                 }
