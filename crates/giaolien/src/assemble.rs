@@ -12,6 +12,7 @@ use control::{Activation, Config, Loader, Plane, Revisions, TokenIssuer};
 use dataplane::{Gateway, Identity, IssuerError, IssuerSettings, Issuers, Limits, Live, Settings};
 use events::Events;
 use model::{CertificateDigest, Clock, Entry, Opened, RevisionId, SystemClock, Timestamp};
+use publish::{Published, Publishing};
 use rustls::pki_types::CertificateDer;
 use tlog::{Origin, Signer};
 use tokio::sync::Notify;
@@ -60,6 +61,14 @@ fn listed(admin: Option<&control::Admin>) -> Vec<CertificateDigest> {
 }
 
 impl Running {
+    /// The ledger as monitors follow it.
+    pub(crate) fn published(&self, entries: bool) -> Published {
+        let tiles = self.ledger.tiles();
+        let signed = tiles.clone();
+        let checkpoint = Box::new(move || signed.checkpoint());
+        Published::new(Publishing { tiles, entries, checkpoint })
+    }
+
     /// How the gateway stands apart from its revisions, for the admin API.
     pub(crate) fn status(&self, started: Timestamp) -> GetStatusResponse {
         let ledger = self.ledger.status();
@@ -179,6 +188,9 @@ fn signer(settings: &control::Ledger) -> Result<Arc<Signer>> {
 fn open_ledger(settings: &control::Ledger, signer: Arc<Signer>) -> Result<(Log, Recovered)> {
     let origin = signer.origin().clone();
     let mut options = Options::new(settings.directory.clone(), origin, signer);
+    if let Some(key) = &settings.previous_key {
+        options.previous = Some(Arc::new(read_signer(key, options.origin.clone())?));
+    }
     if let Some(bytes) = settings.segment_size {
         options.segment_bytes = bytes;
     }
