@@ -30,6 +30,7 @@ mod backlog;
 mod backlog_tests;
 mod checkpoint;
 mod closed;
+mod cosigned;
 mod disk;
 mod edge;
 #[cfg(test)]
@@ -45,6 +46,7 @@ mod locate;
 mod log;
 mod lookup;
 mod prepare;
+mod prove;
 mod queue;
 mod read;
 mod receipt;
@@ -66,6 +68,7 @@ mod writer;
 mod zeros;
 
 pub use archive::{Expired, RemoveError};
+pub use cosigned::{CosignedLog, CosignedNotes, cosigned, newest_checkpoint, written_after};
 pub use follow::KeyChange;
 pub use frame::ENTRY_BYTES_MAX;
 pub use keep::{Archive, EntryTerm, Keeping, Sealing};

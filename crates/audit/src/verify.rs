@@ -9,6 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 mod closed;
+mod cosigned;
 mod damage;
 
 pub use closed::{Removed, Unread, UnreadSegment};
@@ -44,6 +45,9 @@ pub struct Verified {
     pub checkpoint_size: u64,
     /// Checkpoints that were signed over them in all.
     pub checkpoints: u64,
+    /// Size of the last checkpoint that witnesses cosigned, 0 if none is kept. Whether they are the
+    /// right witnesses is for those to say who know their keys: see [`crate::cosigned()`].
+    pub cosigned_size: u64,
     /// The key that signed the checkpoint.
     pub key: VerifyingKey,
     /// Whether that is the key given, or one that it vouched for, and not only one that the
@@ -231,11 +235,13 @@ pub fn verify(
     }
     pass.history.finish(checkpoint.size, found)?;
     key.map_or(Ok(()), |given| pass.history.check_key(given, &signed_by))?;
+    let cosigned_size = cosigned::verify(dir, &keys, live)?;
     let tally = pass.tally.end(found, checkpoint.size)?;
     tally.outcome(Verified {
         entries: found,
         root_hash: pass.chain.frontier.root(),
         checkpoint_size: checkpoint.size,
+        cosigned_size,
         key: signed_by,
         key_given: key.is_some(),
         checkpoints: pass.history.count,
