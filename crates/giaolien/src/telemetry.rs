@@ -8,6 +8,7 @@ use events::Events;
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use publish::Standing;
 use publish::http::{self, Bounds, TEXT};
 use tokio::net::TcpListener;
 
@@ -29,7 +30,7 @@ const COUNTERS: [(&str, &str); 6] = [
     ("gw_retries_total", "Calls sent to a node again, by service and result."),
     ("gw_shadow_answers_total", "Answers to copies of queries, by service and result."),
 ];
-const GAUGES: [(&str, &str); 11] = [
+const GAUGES: [(&str, &str); 12] = [
     ("gw_agreements", "Agreements of the revision in force."),
     ("gw_calls_in_flight", "Calls that are under way."),
     ("gw_configuration_rejected", "1 if the folder holds what could not be put in force."),
@@ -38,6 +39,10 @@ const GAUGES: [(&str, &str); 11] = [
     ("gw_events_trouble", "1 if a receiver of security events cannot be told, by receiver."),
     ("gw_ledger_available", "1 if the ledger takes entries."),
     ("gw_ledger_entries", "Entries that are durable."),
+    (
+        "gw_ledger_unwitnessed_seconds",
+        "Age of the oldest entry that the quorum of witnesses has not cosigned; 0 if there is none.",
+    ),
     ("gw_policies", "Cedar policies of the revision in force."),
     ("gw_revision", "The revision in force."),
     ("gw_revision_bytes", "Heap that the revision in force holds, about."),
@@ -95,13 +100,30 @@ fn answer(
     let (status, text) = match (method, path) {
         (&Method::GET, "/metrics") => (StatusCode::OK, metrics_now(running, recorder)),
         (&Method::GET, "/livez") => (StatusCode::OK, "alive\n".to_owned()),
-        (&Method::GET, "/readyz") => match running.gateway.is_serving() {
-            true => (StatusCode::OK, serving(running)),
-            false => (StatusCode::SERVICE_UNAVAILABLE, "not serving\n".to_owned()),
+        (&Method::GET, "/readyz") => match not_ready(running) {
+            None => (StatusCode::OK, serving(running)),
+            Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
         },
         _ => (StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".to_owned()),
     };
     http::answer(status, TEXT, text)
+}
+
+/// Why the gateway should get no calls, if it should not.
+fn not_ready(running: &Running) -> Option<String> {
+    if !running.gateway.is_serving() {
+        return Some("not serving\n".to_owned());
+    }
+    let standing = running.witnesses.as_ref().map(|witnesses| witnesses.standing());
+    standing.filter(|standing| standing.overdue).map(
+        |Standing { unwitnessed, troubles, .. }| {
+            format!(
+                "entries of the last {} s are not cosigned by enough witnesses\n{}\n",
+                unwitnessed.as_secs(),
+                troubles.join("\n")
+            )
+        },
+    )
 }
 
 /// That the gateway serves, and whether by another configuration than the folder holds.
@@ -132,6 +154,10 @@ fn metrics_now(running: &Running, recorder: &PrometheusHandle) -> String {
     ];
     for (name, value) in gauges {
         metrics::gauge!(name).set(value);
+    }
+    if let Some(witnesses) = &running.witnesses {
+        let unwitnessed = witnesses.standing().unwitnessed.as_secs_f64();
+        metrics::gauge!("gw_ledger_unwitnessed_seconds").set(unwitnessed);
     }
     for progress in running.events.iter().flat_map(Events::progress) {
         let behind = ledger.size.saturating_sub(progress.next) as f64;

@@ -29,9 +29,9 @@ pub struct Publishing {
     /// Whether its entries are, too. They say who called what, when and why, and about which
     /// pseudonym, but not what was answered.
     pub entries: bool,
-    /// The newest checkpoint that readers are to have, empty if there is none; it must be one
-    /// that the tiles cover.
-    pub checkpoint: Box<dyn Fn() -> String + Send + Sync>,
+    /// The newest checkpoint that readers are to have, if there is one; it must be one that the
+    /// tiles cover.
+    pub checkpoint: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 /// A ledger that can be followed over HTTP. Cloning shares it.
@@ -73,10 +73,9 @@ impl Published {
         let Publishing { tiles, entries, checkpoint } = &*self.0;
         let path = path.strip_prefix('/').unwrap_or_default();
         if path == CHECKPOINT {
-            let checkpoint = checkpoint();
-            return match checkpoint.is_empty() {
-                true => kept(StatusCode::NOT_FOUND, TEXT, "no checkpoint yet\n", NOT_KEPT),
-                false => kept(StatusCode::OK, TEXT, checkpoint, NOT_KEPT),
+            return match checkpoint() {
+                Some(checkpoint) => kept(StatusCode::OK, TEXT, checkpoint, NOT_KEPT),
+                None => kept(StatusCode::NOT_FOUND, TEXT, "no checkpoint yet\n", NOT_KEPT),
             };
         }
         let tile = path.parse::<Tile>().ok();

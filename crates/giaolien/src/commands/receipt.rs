@@ -10,7 +10,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use clap::Subcommand;
 use model::{Action, Entry, Operator, Receipt as Carried};
-use tlog::VerifyingKey;
+use tlog::{VerifyingKey, WitnessKey};
 
 use super::say;
 
@@ -61,6 +61,14 @@ pub(crate) fn read_key(path: &Path) -> Result<VerifyingKey> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("read public key `{shown}`; name it with --key"))?;
     text.trim().parse().with_context(|| format!("public key `{shown}`"))
+}
+
+/// Reads the public key of a witness in the C2SP form.
+pub(crate) fn read_witness_key(path: &Path) -> Result<WitnessKey> {
+    let shown = path.display();
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("read public key of a witness `{shown}`"))?;
+    text.trim().parse().with_context(|| format!("public key of a witness `{shown}`"))
 }
 
 /// Checks a receipt against `key`: the signature, the way from the entry to it, and that the entry

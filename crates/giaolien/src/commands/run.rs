@@ -80,6 +80,9 @@ pub(super) async fn serve<T>(
         let listener = listen("metrics", address).await?;
         beside.spawn(telemetry::serve(listener, running.clone(), recorder.clone()));
     }
+    if let Some(witnesses) = running.witnesses.clone() {
+        beside.spawn(witnesses.run());
+    }
     if let Some(publish) = publish {
         let listener = listen("the published ledger", publish.listen).await?;
         beside.spawn(running.published(publish.entries).serve(listener));

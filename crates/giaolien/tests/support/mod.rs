@@ -25,6 +25,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 mod gateway;
 mod ledger;
 pub mod node;
+pub mod public;
 pub mod python;
 
 pub use gateway::Gateway;

@@ -23,10 +23,7 @@ pub(super) async fn serve(listener: TcpListener, witness: Arc<Witness<StateFolde
     http::serve(listener, "witness", BOUNDS, move |request| answer(request, witness.clone())).await;
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    witness: Arc<Witness<StateFolder>>,
-) -> http::Answer {
+async fn answer(request: Request<Incoming>, witness: Arc<Witness<StateFolder>>) -> http::Answer {
     if (request.method(), request.uri().path()) != (&Method::POST, "/add-checkpoint") {
         return http::answer(StatusCode::NOT_FOUND, TEXT, "try POST /add-checkpoint\n");
     }
