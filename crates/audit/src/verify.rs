@@ -197,10 +197,7 @@ pub fn verify(
     let changes = record_keys(source, &listing, &mut keys)?;
     // Read before the segments: what it vouches for is in them.
     let note_path = dir.join(folder::CHECKPOINT);
-    let note = fs::read(&note_path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => VerifyError::Missing(note_path.clone()),
-        _ => VerifyError::Unreadable { path: note_path.clone(), source },
-    })?;
+    let note = fs::read(&note_path).map_err(missing(&note_path))?;
     let vouched = locate::checkpoint(&note, &keys).map(|(checkpoint, _)| checkpoint);
     // Read after the newest checkpoint, which is in it.
     let history = Follow::open(dir, &keys, key, changes, live)?;
@@ -257,6 +254,14 @@ pub fn verify(
 
 fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + '_ {
     move |source| VerifyError::Unreadable { path: path.to_owned(), source }
+}
+
+/// As [`unreadable`], for a file that must be there.
+fn missing(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + '_ {
+    move |source| match source.kind() {
+        io::ErrorKind::NotFound => VerifyError::Missing(path.to_owned()),
+        _ => VerifyError::Unreadable { path: path.to_owned(), source },
+    }
 }
 
 /// Whether another process holds the ledger's lock.

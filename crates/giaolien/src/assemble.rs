@@ -18,6 +18,7 @@ use tlog::{Origin, Signer};
 use tokio::sync::Notify;
 use wire::generated::admin::{GetStatusResponse, get_status_response};
 
+use crate::proofs::Proofs;
 use crate::reading::Readings;
 use crate::{reload, security};
 
@@ -35,9 +36,9 @@ pub(crate) struct Running {
     pub(crate) events: Option<Events>,
     /// The ledger as operators read it.
     pub(crate) readings: Arc<Readings>,
-    /// Its checkpoints, for others.
-    pub(crate) signed: Signed,
-    /// Who cosigns them, if anybody does.
+    /// Its checkpoints for others, and proofs under them.
+    proofs: Proofs,
+    /// Who cosigns its checkpoints, if anybody does.
     pub(crate) witnesses: Option<Arc<Witnesses>>,
 }
 
@@ -67,12 +68,8 @@ fn listed(admin: Option<&control::Admin>) -> Vec<CertificateDigest> {
 impl Running {
     /// The ledger as monitors follow it.
     pub(crate) fn published(&self, entries: bool) -> Published {
-        let (signed, witnesses) = (self.signed.clone(), self.witnesses.clone());
-        let newest = move || match &witnesses {
-            Some(witnesses) => witnesses.newest(),
-            None => signed.newest(),
-        };
-        let checkpoint = Box::new(move || newest().map(|note| note.to_string()));
+        let proofs = self.proofs.clone();
+        let checkpoint = Box::new(move || proofs.newest().map(|note| note.to_string()));
         Published::new(Publishing { tiles: self.ledger.tiles(), entries, checkpoint })
     }
 
@@ -131,12 +128,13 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
     let events = settings.events.as_ref();
     let events = events.map(|events| security::start(events, &settings.ledger, ledger.clone()));
     let events = events.transpose()?;
-    let control::Ledger { directory, index, pseudonyms, .. } = &settings.ledger;
-    let (of, keys) = (ledger.clone(), pseudonyms.clone());
-    let readings = Readings::start(of, directory, signer, keys, index.as_deref())?;
     let signed = Signed::new(ledger.tiles(), previous);
     let witnesses = settings.ledger.witnessing.as_ref();
     let witnesses = witnesses.map(|who| open_witnesses(who, &ledger, &signed)).transpose()?;
+    let proofs = Proofs::new(signed, witnesses.clone());
+    let control::Ledger { directory, index, pseudonyms, .. } = &settings.ledger;
+    let (of, keys) = (ledger.clone(), pseudonyms.clone());
+    let readings = Readings::start(of, proofs.clone(), directory, signer, keys, index.as_deref())?;
     let live = Arc::new(Live::with_issuers(snapshot, issuers));
     let gateway =
         Gateway::start(data_plane(&settings), live.clone(), ledger.clone(), Arc::new(SystemClock))?;
@@ -156,7 +154,7 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
         in_force,
         events,
         readings,
-        signed,
+        proofs,
         witnesses,
     })
 }

@@ -80,7 +80,7 @@ impl Monitor {
         let reader = TileHashReader::new(self.size, self.root, &tiles);
         while self.entries < self.size {
             let (index, width) = (self.entries / 256, (self.size - self.entries / 256 * 256));
-            let partial = (width < 256).then(|| format!(".p/{width}")).unwrap_or_default();
+            let partial = if width < 256 { format!(".p/{width}") } else { String::new() };
             let bundle = get(&self.address, &format!("/tile/entries/{index:03}{partial}"));
             assert_eq!(bundle.status, 200);
             let mut rest = bundle.body.as_slice();

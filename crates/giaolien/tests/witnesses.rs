@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use support::public::{WitnessProcess, address, get};
-use support::{Gateway, World, giaolien, text, until, within};
+use support::{Gateway, World, copy_folder, giaolien, text, until, within};
 use testkit::echo::pb::EchoRequest;
 use tlog::{Checkpoint, Cosigner, Note, WitnessKey};
 
@@ -175,18 +175,6 @@ async fn an_older_copy_that_is_put_back_is_refused() {
     until("the fork is named", || gateway.logged(refuses).iter().any(told)).await;
     assert!(published(&gateway).unwrap().1.size < size, "nothing new is published");
     gateway.stop();
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for item in fs::read_dir(from).unwrap() {
-        let item = item.unwrap();
-        let to = to.join(item.file_name());
-        match item.file_type().unwrap().is_dir() {
-            true => copy_folder(&item.path(), &to),
-            false => drop(fs::copy(item.path(), to).unwrap()),
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,15 +34,15 @@ pub enum ClientError {
         source: InvalidDnsNameError,
     },
     /// No authority was given for a prefix with https.
-    #[error("`{0}` asks for TLS, name the authorities that vouch for its certificate")]
-    NoAuthority(Prefix),
+    #[error("`{0}` is reached by TLS, name the authorities that vouch for its certificate")]
+    NoAuthority(String),
     /// An authority's certificate cannot be used.
-    #[error("an authority of `{prefix}` cannot be used")]
+    #[error("an authority of `{host}` cannot be used")]
     Authority {
-        /// The prefix.
-        prefix: Prefix,
+        /// The host that it is to vouch for.
+        host: String,
         /// Why.
-        source: rustls::Error,
+        source: Box<rustls::Error>,
     },
 }
 
@@ -129,12 +129,12 @@ impl Client {
             return Ok(Self { prefix, tls: None });
         }
         if authorities.is_empty() {
-            return Err(ClientError::NoAuthority(prefix));
+            return Err(ClientError::NoAuthority(prefix.to_string()));
         }
-        let host = prefix.host().to_owned();
-        let name = ServerName::try_from(host.clone())
-            .map_err(|source| ClientError::Name { host, source })?;
-        let unusable = |source| ClientError::Authority { prefix: prefix.clone(), source };
+        let host = || prefix.host().to_owned();
+        let name = ServerName::try_from(host())
+            .map_err(|source| ClientError::Name { host: host(), source })?;
+        let unusable = |source| ClientError::Authority { host: host(), source: Box::new(source) };
         let mut roots = RootCertStore::empty();
         for authority in authorities {
             roots.add(CertificateDer::from(authority.clone())).map_err(unusable)?;
@@ -243,14 +243,11 @@ impl Client {
         };
         tokio::pin!(answered);
         tokio::select! {
+            biased;
             answered = &mut answered => answered,
-            ended = connection => {
-                // What came before the end may be all of the answer.
-                match ended {
-                    Ok(()) => answered.await,
-                    Err(source) => Err(broken(source)),
-                }
-            }
+            // What came before the end may be all of the answer; if not, `answered` says so. How the
+            // other side hung up does not matter then.
+            _ended = connection => answered.await,
         }
     }
 }

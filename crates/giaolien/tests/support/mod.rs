@@ -158,6 +158,19 @@ pub fn giaolien(arguments: &[&str]) -> Ran {
     }
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for item in fs::read_dir(from).unwrap() {
+        let item = item.unwrap();
+        let to = to.join(item.file_name());
+        match item.file_type().unwrap().is_dir() {
+            true => copy_folder(&item.path(), &to),
+            false => drop(fs::copy(item.path(), to).unwrap()),
+        }
+    }
+}
+
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

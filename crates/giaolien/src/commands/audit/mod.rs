@@ -3,6 +3,7 @@
 mod copy;
 mod cosigned;
 mod criteria;
+mod proof;
 mod search;
 mod shown;
 
@@ -42,6 +43,16 @@ pub(crate) enum Audit {
         #[arg(long, value_name = "FILE")]
         witness: Vec<PathBuf>,
     },
+    /// Writes the proof that an entry stands in the ledger: a C2SP tlog-proof file, with the entry,
+    /// for whoever does not have the ledger.
+    ///
+    /// The proof is under the newest checkpoint that witnesses cosigned, or the newest signed one
+    /// where none of those covers the entry. `giaolien receipt verify` checks it.
+    #[command(
+        after_help = "Example:\n  giaolien audit proof /var/lib/giaolien/ledger --index 4711 \
+        --out 4711.proof"
+    )]
+    Proof(proof::Proof),
     /// Finds exchanges in the ledger, newest first, and records that they were looked for.
     ///
     /// Asks a running gateway, with an operator's certificate; the ledger says who read what and
@@ -65,6 +76,7 @@ impl Audit {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let (ledger_dir, key, witness) = match self {
             Self::Verify { ledger_dir, key, witness } => (ledger_dir, key, witness),
+            Self::Proof(proof) => return proof.run(),
             Self::Search(search) => return search.run(),
             Self::Subject(subject) => return subject.run(),
         };
