@@ -141,12 +141,12 @@ impl Readings {
                 }
                 false => Vec::new(),
             };
-            let (finished_index, finished) =
-                found.end.map(|end| (end.index, end.bytes)).unwrap_or_default();
+            let (last_index, last) =
+                found.last.map(|last| (last.index, last.bytes)).unwrap_or_default();
             let proof = proofs.next().flatten().unwrap_or_default().into_bytes();
-            bytes += found.bytes.len() + finished.len() + receipt.len() + proof.len();
+            bytes += found.bytes.len() + last.len() + receipt.len() + proof.len();
             let (index, entry) = (found.index, found.bytes);
-            exchanges.push(Exchange { index, entry, finished_index, finished, receipt, proof });
+            exchanges.push(Exchange { index, entry, last_index, last, receipt, proof });
         }
         let periods = criteria.subjects.iter().map(|subject| subject.period.to_string());
         Ok(SearchResponse {

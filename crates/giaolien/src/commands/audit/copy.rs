@@ -44,11 +44,11 @@ impl Copy {
         let answer = self.finder.find(criteria, before, limit).context("search the copy")?;
         let mut proofs = self.proofs(&answer.exchanges)?.into_iter();
         let exchanges = answer.exchanges.into_iter().map(|found| {
-            let (finished_index, finished) =
-                found.end.map(|end| (end.index, end.bytes)).unwrap_or_default();
+            let (last_index, last) =
+                found.last.map(|last| (last.index, last.bytes)).unwrap_or_default();
             let (index, entry) = (found.index, found.bytes);
             let (receipt, proof) = (Vec::new(), proofs.next().unwrap_or_default());
-            Exchange { index, entry, finished_index, finished, receipt, proof }
+            Exchange { index, entry, last_index, last, receipt, proof }
         });
         Ok(SearchResponse {
             exchanges: exchanges.collect(),
