@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 /// Every checkpoint that was signed.
 pub(crate) const CHECKPOINTS: &str = "checkpoints.log";
+/// Those of them that witnesses cosigned.
+pub(crate) const COSIGNED: &str = "cosigned.log";
 /// The folder of tiles, which are made from the entries.
 pub(crate) const TILES: &str = "tiles";
 /// Locked by the process that writes the ledger; empty.
@@ -107,7 +109,7 @@ pub(crate) fn list(folder: &Path) -> io::Result<Listing> {
         }
         match segment_number(name) {
             Some(number) => listing.segments.push(number),
-            None if [CHECKPOINT, CHECKPOINTS, LOCK, TILES].contains(&name) => {}
+            None if [CHECKPOINT, CHECKPOINTS, COSIGNED, LOCK, TILES].contains(&name) => {}
             None if name.strip_suffix(TEMPORARY).is_some_and(own) => {
                 listing.temporary.push(item.path());
             }

@@ -30,6 +30,7 @@ mod backlog;
 mod backlog_tests;
 mod checkpoint;
 mod closed;
+mod cosigned;
 mod disk;
 mod edge;
 #[cfg(test)]
@@ -47,6 +48,7 @@ mod log;
 mod lookup;
 mod pace;
 mod prepare;
+mod prove;
 mod queue;
 mod read;
 mod receipt;
@@ -68,6 +70,7 @@ mod writer;
 mod zeros;
 
 pub use archive::{Expired, RemoveError};
+pub use cosigned::{CosignedLog, CosignedNotes, cosigned, newest_checkpoint, written_after};
 pub use follow::KeyChange;
 pub use frame::ENTRY_BYTES_MAX;
 pub use keep::{Archive, EntryTerm, Keeping, Sealing};

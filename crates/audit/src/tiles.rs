@@ -23,7 +23,6 @@ use crate::restore;
 use crate::source::Source;
 use tlog::Head;
 use tlog::note::{Checkpoint, NoteError};
-use tlog::proof::{self, NodeSource, ProofError};
 use tlog::tile::{self, HEIGHT, Kind, LEVELS, TILE_BYTES, Tile, WIDTH};
 use tlog::tree::{self, Hash};
 
@@ -122,12 +121,17 @@ impl Tiles {
     ///
     /// The checkpoint's root is held against the entries, its signature is not looked at.
     pub fn open(folder: &Path) -> Result<Self, TilesError> {
-        let path = folder.join(folder::CHECKPOINT);
+        Self::open_source(Source::from(folder))
+    }
+
+    /// As [`open`](Self::open), for a ledger with sealed segments, and old ones in an archive.
+    pub fn open_source(source: Source) -> Result<Self, TilesError> {
+        let path = source.folder.join(folder::CHECKPOINT);
         let note =
             checkpoint::read(&path).map_err(|source| TilesError::Unreadable { path, source })?;
         let signed: tlog::Note = note.parse()?;
         let Checkpoint { size, root_hash, .. } = signed.text().parse()?;
-        let tiles = Self::empty(Source::from(folder), false);
+        let tiles = Self::empty(source, false);
         tiles.restore(Head { size, root_hash })?;
         tiles.publish(note);
         Ok(tiles)
@@ -169,32 +173,6 @@ impl Tiles {
                 Ok(Some(bytes))
             }
             Kind::Entries => self.bundle(tile).map(Some),
-        }
-    }
-
-    /// The hashes that lead from an entry to the root over the first `size` entries.
-    pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>, TilesError> {
-        self.check_size(size)?;
-        proof::inclusion(&mut View::of(self), index, size).map_err(|error| match error {
-            ProofError::Node(error) => error,
-            _ => TilesError::NoEntry { index, size },
-        })
-    }
-
-    /// The hashes that show that the ledger of `new` entries begins with that of `old` entries.
-    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, TilesError> {
-        self.check_size(new)?;
-        proof::consistency(&mut View::of(self), old, new).map_err(|error| match error {
-            ProofError::Node(error) => error,
-            _ => TilesError::Beyond { size: new, asked: old },
-        })
-    }
-
-    fn check_size(&self, asked: u64) -> Result<(), TilesError> {
-        let size = self.size();
-        match asked <= size {
-            true => Ok(()),
-            false => Err(TilesError::Beyond { size, asked }),
         }
     }
 
@@ -257,7 +235,7 @@ impl Tiles {
     }
 
     /// The hashes of a tile that the tree has, as many as there are, known to lead to the root.
-    fn hashes(&self, level: u8, index: u64) -> Result<Vec<Hash>, TilesError> {
+    pub(crate) fn hashes(&self, level: u8, index: u64) -> Result<Vec<Hash>, TilesError> {
         let state = self.0.state.lock();
         let size = state.edge.size();
         if let Some(partial) = state.edge.partial(level, index) {
@@ -356,35 +334,6 @@ impl Tiles {
             }
             false => Err(damaged),
         }
-    }
-}
-
-/// The nodes of the tree for a proof, which asks for several of one tile.
-struct View<'a> {
-    tiles: &'a Tiles,
-    last: Option<((u8, u64), Vec<Hash>)>,
-}
-
-impl<'a> View<'a> {
-    fn of(tiles: &'a Tiles) -> Self {
-        Self { tiles, last: None }
-    }
-}
-
-impl NodeSource for View<'_> {
-    type Error = TilesError;
-
-    fn node(&mut self, level: u8, index: u64) -> Result<Hash, TilesError> {
-        let size = self.tiles.size();
-        let (tile, place) =
-            Tile::with_node(level, index, size).ok_or(TilesError::Beyond { size, asked: size })?;
-        let key = (level / HEIGHT, tile.index);
-        let hashes = match self.last.take() {
-            Some((known, hashes)) if known == key => hashes,
-            _ => self.tiles.hashes(key.0, key.1)?,
-        };
-        let (_, hashes) = self.last.insert((key, hashes));
-        Ok(hashes.get(place).map_or_else(tree::empty_root, tree::root))
     }
 }
 

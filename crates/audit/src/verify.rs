@@ -9,6 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 mod closed;
+mod cosigned;
 mod damage;
 
 pub use closed::{Removed, Unread, UnreadSegment};
@@ -44,6 +45,9 @@ pub struct Verified {
     pub checkpoint_size: u64,
     /// Checkpoints that were signed over them in all.
     pub checkpoints: u64,
+    /// Size of the last checkpoint that witnesses cosigned, 0 if none is kept. Whether they are the
+    /// right witnesses is for those to say who know their keys: see [`crate::cosigned()`].
+    pub cosigned_size: u64,
     /// The key that signed the checkpoint.
     pub key: VerifyingKey,
     /// Whether that is the key given, or one that it vouched for, and not only one that the
@@ -193,10 +197,7 @@ pub fn verify(
     let changes = record_keys(source, &listing, &mut keys)?;
     // Read before the segments: what it vouches for is in them.
     let note_path = dir.join(folder::CHECKPOINT);
-    let note = fs::read(&note_path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => VerifyError::Missing(note_path.clone()),
-        _ => VerifyError::Unreadable { path: note_path.clone(), source },
-    })?;
+    let note = fs::read(&note_path).map_err(missing(&note_path))?;
     let vouched = locate::checkpoint(&note, &keys).map(|(checkpoint, _)| checkpoint);
     // Read after the newest checkpoint, which is in it.
     let history = Follow::open(dir, &keys, key, changes, live)?;
@@ -231,11 +232,13 @@ pub fn verify(
     }
     pass.history.finish(checkpoint.size, found)?;
     key.map_or(Ok(()), |given| pass.history.check_key(given, &signed_by))?;
+    let cosigned_size = cosigned::verify(dir, &keys, live)?;
     let tally = pass.tally.end(found, checkpoint.size)?;
     tally.outcome(Verified {
         entries: found,
         root_hash: pass.chain.frontier.root(),
         checkpoint_size: checkpoint.size,
+        cosigned_size,
         key: signed_by,
         key_given: key.is_some(),
         checkpoints: pass.history.count,
@@ -251,6 +254,14 @@ pub fn verify(
 
 fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + '_ {
     move |source| VerifyError::Unreadable { path: path.to_owned(), source }
+}
+
+/// As [`unreadable`], for a file that must be there.
+fn missing(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + '_ {
+    move |source| match source.kind() {
+        io::ErrorKind::NotFound => VerifyError::Missing(path.to_owned()),
+        _ => VerifyError::Unreadable { path: path.to_owned(), source },
+    }
 }
 
 /// Whether another process holds the ledger's lock.

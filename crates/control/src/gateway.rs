@@ -11,6 +11,7 @@ use crate::fields::{Fields, at_most, list, located, scalar, some};
 use crate::material::{authorities, identity, path, revocation_list, signing_key};
 use crate::problem::{Position, Report};
 use crate::pseudonyms::{self, pseudonyms};
+use crate::public::{publish, witnessing};
 use crate::registry::certificate;
 use crate::scalar::{count, duration, origin, size, socket, utc_offset, word};
 use crate::settings::{Admin, Downstream, Gateway, Ledger, Limits, Reload, Upstream};
@@ -33,15 +34,20 @@ const KEYS: [&str; 12] = [
 ];
 const TLS_KEYS: [&str; 4] = ["certificate", "key", "client_authorities", "revocation_lists"];
 const UPSTREAM_KEYS: [&str; 3] = ["certificate", "key", "authorities"];
-const LEDGER_KEYS: [&str; 8] = [
+const LEDGER_KEYS: [&str; 13] = [
     "directory",
     "origin",
     "key",
+    "previous_key",
     "segment_size",
     "pending_entries_max",
     "checkpoint_interval",
     "index",
     "pseudonyms",
+    "publish",
+    "witnesses",
+    "witness_quorum",
+    "unwitnessed_max",
 ];
 const LIMIT_KEYS: [&str; 10] = [
     "connections_max",
@@ -163,6 +169,10 @@ fn ledger(node: &Node<'_>, report: &mut Report) -> Option<Ledger> {
     let directory = fields.required("directory", located(path), report);
     let origin = fields.required("origin", scalar(origin), report);
     let key = fields.required("key", located(signing_key), report);
+    let previous_key = match fields.get("previous_key") {
+        Some(node) => located(signing_key)(node, report).map(Some),
+        None => Some(None),
+    };
     let segment_size = fields.optional("segment_size", scalar(size(SEGMENT_SIZE)), report);
     let pending = fields.optional("pending_entries_max", scalar(count(PENDING_ENTRIES)), report);
     let interval = scalar(duration(CHECKPOINT_INTERVAL));
@@ -172,9 +182,12 @@ fn ledger(node: &Node<'_>, report: &mut Report) -> Option<Ledger> {
         Some(node) => pseudonyms(node, report),
         None => Some(pseudonyms::Read::default()),
     };
-    let ((at, directory), key, pseudonyms) = (directory?, key?, keys?);
+    let publish = fields.optional("publish", publish, report);
+    let witnessing = witnessing(&fields, report);
+    let ((at, directory), key, previous_key) = (directory?, key?, previous_key?);
+    let pseudonyms = keys?;
     directory_is_apart(at, &directory, report)?;
-    for (at, key) in pseudonyms.files.iter().chain([&key]) {
+    for (at, key) in pseudonyms.files.iter().chain([&key]).chain(&previous_key) {
         key_is_apart(*at, key, &directory, report)?;
     }
     if let Some((at, index)) = &index {
@@ -184,11 +197,14 @@ fn ledger(node: &Node<'_>, report: &mut Report) -> Option<Ledger> {
         directory,
         origin: origin?,
         key: key.1,
+        previous_key: previous_key.map(|(_, key)| key),
         segment_size,
         pending_entries_max: pending,
         checkpoint_interval: interval,
         index: index.map(|(_, index)| index),
         pseudonyms: pseudonyms.keys,
+        publish,
+        witnessing: witnessing?,
     })
 }
 

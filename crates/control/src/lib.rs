@@ -34,6 +34,7 @@ mod outcome;
 mod policies;
 mod problem;
 mod pseudonyms;
+mod public;
 mod receive;
 mod registry;
 mod revisions;
@@ -64,6 +65,7 @@ pub use loader::{Loader, Reloaded};
 pub use material::{Identity, PrivateKey, RevocationList};
 pub use outcome::{Applied, ApplyError, Outcome, Rejected};
 pub use problem::Problem;
+pub use public::{Publish, Witness, Witnessing};
 pub use revisions::{Activation, Origin, Plane, Revisions, Standing};
 pub use settings::{
     Admin, Claims, Downstream, Gateway, Ledger, Limits, Reload, TokenIssuer, Upstream,

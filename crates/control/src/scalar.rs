@@ -11,6 +11,7 @@ use jiff::tz::Offset;
 use model::Timestamp;
 use policy::source::{Endpoint, Network, Share};
 use rustls::pki_types::ServerName;
+use tlog::Prefix;
 
 use crate::problem::{alternatives, did_you_mean};
 
@@ -423,6 +424,13 @@ pub(crate) fn host_name(text: &str) -> Result<String, Mismatch> {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => mismatch("a DNS name or an IP address"),
     }
+}
+
+/// Where a witness listens.
+pub(crate) fn prefix(text: &str) -> Result<Prefix, Mismatch> {
+    text.parse().or_else(|error: tlog::prefix::PrefixError| {
+        mismatch_with("a URL such as `http://giamsat.example.gov.vn:8480`", error.to_string())
+    })
 }
 
 /// The name of a ledger (C2SP tlog-checkpoint): printed in every checkpoint and signature line.

@@ -9,6 +9,7 @@ use model::{CertificateDigest, Pseudonyms};
 
 use crate::events::Events;
 use crate::material::{Identity, RevocationList};
+use crate::public::{Publish, Witnessing};
 
 /// What `gateway.yaml` says, with the files that it names read and checked. Paths are relative to
 /// where the process runs, no longer to the configuration folder.
@@ -145,6 +146,8 @@ pub struct Ledger {
     pub origin: String,
     /// The file of the Ed25519 key that signs checkpoints (PKCS#8, PEM). Never inside the folder.
     pub key: PathBuf,
+    /// The file of the key before, after a change of the key: it vouches for the new one.
+    pub previous_key: Option<PathBuf>,
     /// Bytes of a segment before the next one begins.
     pub segment_size: Option<u64>,
     /// Most entries that wait to become durable.
@@ -156,6 +159,10 @@ pub struct Ledger {
     /// The keys under which persons stand in the ledger. They come from files that are never inside
     /// the ledger's folder.
     pub pseudonyms: Pseudonyms,
+    /// Where it is published, if it is.
+    pub publish: Option<Publish>,
+    /// Who cosigns its checkpoints, if anybody does.
+    pub witnessing: Option<Witnessing>,
 }
 
 /// Bounds on what the gateway takes on.

@@ -12,11 +12,13 @@ use control::{Activation, Config, Loader, Plane, Revisions, TokenIssuer};
 use dataplane::{Gateway, Identity, IssuerError, IssuerSettings, Issuers, Limits, Live, Settings};
 use events::Events;
 use model::{CertificateDigest, Clock, Entry, Opened, RevisionId, SystemClock, Timestamp};
+use publish::{Published, Publishing, Signed, WitnessSettings, Witnesses, WitnessesSettings};
 use rustls::pki_types::CertificateDer;
 use tlog::{Origin, Signer};
 use tokio::sync::Notify;
 use wire::generated::admin::{GetStatusResponse, get_status_response};
 
+use crate::proofs::Proofs;
 use crate::reading::Readings;
 use crate::{reload, security};
 
@@ -34,6 +36,10 @@ pub(crate) struct Running {
     pub(crate) events: Option<Events>,
     /// The ledger as operators read it.
     pub(crate) readings: Arc<Readings>,
+    /// Its checkpoints for others, and proofs under them.
+    proofs: Proofs,
+    /// Who cosigns its checkpoints, if anybody does.
+    pub(crate) witnesses: Option<Arc<Witnesses>>,
 }
 
 /// The certificates of operators, as the revision in force lists them.
@@ -60,6 +66,13 @@ fn listed(admin: Option<&control::Admin>) -> Vec<CertificateDigest> {
 }
 
 impl Running {
+    /// The ledger as monitors follow it.
+    pub(crate) fn published(&self, entries: bool) -> Published {
+        let proofs = self.proofs.clone();
+        let checkpoint = Box::new(move || proofs.newest().map(|note| note.to_string()));
+        Published::new(Publishing { tiles: self.ledger.tiles(), entries, checkpoint })
+    }
+
     /// How the gateway stands apart from its revisions, for the admin API.
     pub(crate) fn status(&self, started: Timestamp) -> GetStatusResponse {
         let ledger = self.ledger.status();
@@ -96,7 +109,8 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
     reload::tell(&notes);
     let issuers = issuers(&settings.tokens).context("issuers of tokens")?;
     let signer = signer(&settings.ledger)?;
-    let (ledger, recovered) = open_ledger(&settings.ledger, Arc::clone(&signer))?;
+    let previous = previous(&settings.ledger, signer.origin())?;
+    let (ledger, recovered) = open_ledger(&settings.ledger, Arc::clone(&signer), previous.clone())?;
     tracing::info!(
         entries = recovered.entries,
         discarded_bytes = recovered.discarded_bytes,
@@ -114,9 +128,13 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
     let events = settings.events.as_ref();
     let events = events.map(|events| security::start(events, &settings.ledger, ledger.clone()));
     let events = events.transpose()?;
+    let signed = Signed::new(ledger.tiles(), previous);
+    let witnesses = settings.ledger.witnessing.as_ref();
+    let witnesses = witnesses.map(|who| open_witnesses(who, &ledger, &signed)).transpose()?;
+    let proofs = Proofs::new(signed, witnesses.clone());
     let control::Ledger { directory, index, pseudonyms, .. } = &settings.ledger;
     let (of, keys) = (ledger.clone(), pseudonyms.clone());
-    let readings = Readings::start(of, directory, signer, keys, index.as_deref())?;
+    let readings = Readings::start(of, proofs.clone(), directory, signer, keys, index.as_deref())?;
     let live = Arc::new(Live::with_issuers(snapshot, issuers));
     let gateway =
         Gateway::start(data_plane(&settings), live.clone(), ledger.clone(), Arc::new(SystemClock))?;
@@ -127,7 +145,37 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
     let plane = plane(live.clone(), operators.clone(), in_force.clone());
     let revisions = Arc::new(Revisions::new(loader, Arc::new(settings), plane));
     let readings = Arc::new(readings);
-    Ok(Running { gateway, ledger, live, revisions, operators, in_force, events, readings })
+    Ok(Running {
+        gateway,
+        ledger,
+        live,
+        revisions,
+        operators,
+        in_force,
+        events,
+        readings,
+        proofs,
+        witnesses,
+    })
+}
+
+fn open_witnesses(
+    settings: &control::Witnessing,
+    ledger: &Log,
+    signed: &Signed,
+) -> Result<Arc<Witnesses>> {
+    let witness = |witness: &control::Witness| WitnessSettings {
+        prefix: witness.url.clone(),
+        key: witness.key.clone(),
+        authorities: witness.authorities.clone(),
+    };
+    let settings = WitnessesSettings {
+        witnesses: settings.witnesses.iter().map(witness).collect(),
+        quorum: settings.quorum,
+        unwitnessed_max: settings.unwitnessed_max,
+    };
+    let opened = Witnesses::open(ledger, signed.clone(), settings, Arc::new(SystemClock));
+    opened.map(Arc::new).context("witnesses of the ledger")
 }
 
 /// How a configuration that comes later gets in force.
@@ -176,9 +224,20 @@ fn signer(settings: &control::Ledger) -> Result<Arc<Signer>> {
     read_signer(&settings.key, origin).map(Arc::new)
 }
 
-fn open_ledger(settings: &control::Ledger, signer: Arc<Signer>) -> Result<(Log, Recovered)> {
+/// The key before, where it is still to vouch.
+fn previous(settings: &control::Ledger, origin: &Origin) -> Result<Option<Arc<Signer>>> {
+    let key = settings.previous_key.as_deref();
+    key.map(|key| read_signer(key, origin.clone()).map(Arc::new)).transpose()
+}
+
+fn open_ledger(
+    settings: &control::Ledger,
+    signer: Arc<Signer>,
+    previous: Option<Arc<Signer>>,
+) -> Result<(Log, Recovered)> {
     let origin = signer.origin().clone();
     let mut options = Options::new(settings.directory.clone(), origin, signer);
+    options.previous = previous;
     if let Some(bytes) = settings.segment_size {
         options.segment_bytes = bytes;
     }

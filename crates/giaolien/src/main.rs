@@ -3,6 +3,7 @@
 mod assemble;
 mod commands;
 mod progress;
+mod proofs;
 mod reading;
 mod reload;
 mod security;

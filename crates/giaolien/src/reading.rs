@@ -16,6 +16,8 @@ use wire::evidence::{EvidenceError, encode_entry, encode_receipt};
 use wire::generated::admin::{Exchange, SearchRequest, SearchResponse};
 use wire::search::{decode_criteria, decode_person};
 
+use crate::proofs::Proofs;
+
 /// Longest reason why the ledger is read, in bytes.
 const WHY_BYTES_MAX: usize = 1024;
 /// Bytes of an answer, about: callers take four MiB.
@@ -24,6 +26,7 @@ const ANSWER_BYTES_MAX: usize = 3 << 20;
 /// The ledger as operators read it.
 pub(crate) struct Readings {
     ledger: Arc<Log>,
+    proofs: Proofs,
     signer: Arc<Signer>,
     pseudonyms: Pseudonyms,
     /// Absent without `ledger.index`.
@@ -34,6 +37,7 @@ impl Readings {
     /// Begins to fill the index, if there is to be one.
     pub(crate) fn start(
         ledger: Arc<Log>,
+        proofs: Proofs,
         directory: &Path,
         signer: Arc<Signer>,
         pseudonyms: Pseudonyms,
@@ -42,7 +46,7 @@ impl Readings {
         let durable = Arc::clone(&ledger);
         let start = |index| Follower::start(index, directory, move || durable.status().size);
         let follower = index.map(start).transpose().context("start the ledger's index")?;
-        Ok(Self { ledger, signer, pseudonyms, follower })
+        Ok(Self { ledger, proofs, signer, pseudonyms, follower })
     }
 
     /// Searches the ledger for an operator. The answer is given only once the ledger has it that
@@ -121,6 +125,10 @@ impl Readings {
         receipts: bool,
     ) -> Result<SearchResponse, Status> {
         let (mut bytes, mut exchanges, mut before) = (0, Vec::new(), answer.before);
+        let mut proofs = match receipts {
+            true => self.proofs_of(&answer.exchanges)?.into_iter(),
+            false => Vec::new().into_iter(),
+        };
         for found in answer.exchanges {
             if bytes > ANSWER_BYTES_MAX {
                 before = exchanges.last().map(|last: &Exchange| last.index);
@@ -135,9 +143,10 @@ impl Readings {
             };
             let (last_index, last) =
                 found.last.map(|last| (last.index, last.bytes)).unwrap_or_default();
-            bytes += found.bytes.len() + last.len() + receipt.len();
+            let proof = proofs.next().flatten().unwrap_or_default().into_bytes();
+            bytes += found.bytes.len() + last.len() + receipt.len() + proof.len();
             let (index, entry) = (found.index, found.bytes);
-            exchanges.push(Exchange { index, entry, last_index, last, receipt });
+            exchanges.push(Exchange { index, entry, last_index, last, receipt, proof });
         }
         let periods = criteria.subjects.iter().map(|subject| subject.period.to_string());
         Ok(SearchResponse {
@@ -146,6 +155,18 @@ impl Readings {
             indexed: answer.indexed,
             durable: follower.durable(),
             periods: periods.collect(),
+        })
+    }
+
+    /// The proofs of what was found, where a checkpoint covers it.
+    fn proofs_of(&self, found: &[search::Exchange]) -> Result<Vec<Option<String>>, Status> {
+        let entries: Vec<_> = found.iter().map(|one| (one.index, one.bytes.as_slice())).collect();
+        if let Some(last) = entries.iter().map(|(index, _)| *index).max() {
+            self.proofs.wait_for(last);
+        }
+        self.proofs.of(&entries).map_err(|error| {
+            tracing::error!(%error, "no proofs for a search");
+            Status::internal(format!("the ledger's tree cannot be read: {error}"))
         })
     }
 

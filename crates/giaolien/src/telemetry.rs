@@ -1,28 +1,21 @@
 //! Metrics and health over HTTP: `/metrics` (Prometheus text), `/livez`, `/readyz`.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use events::Events;
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use publish::Standing;
+use publish::http::{self, Bounds, TEXT};
+use tokio::net::TcpListener;
 
 use crate::assemble::Running;
 
-/// Connections at once. Scrapers and probes need few.
-const CONNECTIONS_MAX: usize = 32;
-/// Time from taking a connection to the end of its one answer.
-const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
-/// Pause after a connection could not be taken: too many open files last longer than a moment.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Scrapers and probes need few connections.
+const BOUNDS: Bounds = Bounds { connections_max: 32, connection_time_max: Duration::from_secs(10) };
 /// How often measured durations are put into their buckets. Until then each takes memory.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// Upper bounds of the buckets of call durations, in seconds.
@@ -37,7 +30,7 @@ const COUNTERS: [(&str, &str); 6] = [
     ("gw_retries_total", "Calls sent to a node again, by service and result."),
     ("gw_shadow_answers_total", "Answers to copies of queries, by service and result."),
 ];
-const GAUGES: [(&str, &str); 11] = [
+const GAUGES: [(&str, &str); 12] = [
     ("gw_agreements", "Agreements of the revision in force."),
     ("gw_calls_in_flight", "Calls that are under way."),
     ("gw_configuration_rejected", "1 if the folder holds what could not be put in force."),
@@ -46,6 +39,10 @@ const GAUGES: [(&str, &str); 11] = [
     ("gw_events_trouble", "1 if a receiver of security events cannot be told, by receiver."),
     ("gw_ledger_available", "1 if the ledger takes entries."),
     ("gw_ledger_entries", "Entries that are durable."),
+    (
+        "gw_ledger_unwitnessed_seconds",
+        "Age of the oldest entry that the quorum of witnesses has not cosigned; 0 if there is none.",
+    ),
     ("gw_policies", "Cedar policies of the revision in force."),
     ("gw_revision", "The revision in force."),
     ("gw_revision_bytes", "Heap that the revision in force holds, about."),
@@ -82,48 +79,16 @@ pub(crate) async fn keep_up(recorder: PrometheusHandle) {
     }
 }
 
-/// What is answered to a method and path.
-pub(crate) type Answer = dyn Fn(&Method, &str) -> Response<Full<Bytes>> + Send + Sync;
-
-/// What a gateway answers to scrapers and probes.
-pub(crate) fn answers(running: Arc<Running>, recorder: PrometheusHandle) -> Arc<Answer> {
-    Arc::new(move |method, path| answer(method, path, &running, &recorder))
-}
-
 /// Answers scrapers and probes on `listener` for as long as it is polled.
-pub(crate) async fn serve(listener: TcpListener, answer: Arc<Answer>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((tcp, _)) => {
-                let answer = answer.clone();
-                tokio::spawn(async move {
-                    let answered = answer_one(tcp, &*answer);
-                    match tokio::time::timeout(CONNECTION_TIME_MAX, answered).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(error)) => tracing::debug!(%error, "metrics connection failed"),
-                        Err(_elapsed) => tracing::debug!("metrics connection took too long"),
-                    }
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "metrics connection not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Answers one request. Connections are not kept, so that each has an end.
-async fn answer_one(tcp: TcpStream, answer: &Answer) -> hyper::Result<()> {
-    let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(request.method(), request.uri().path());
-        async { Ok::<_, Infallible>(response) }
-    });
-    let mut server = hyper::server::conn::http1::Builder::new();
-    server.keep_alive(false).serve_connection(TokioIo::new(tcp), service).await
+pub(crate) async fn serve(
+    listener: TcpListener,
+    running: Arc<Running>,
+    recorder: PrometheusHandle,
+) {
+    let answer = move |request: Request<Incoming>| {
+        std::future::ready(answer(request.method(), request.uri().path(), &running, &recorder))
+    };
+    http::serve(listener, "metrics", BOUNDS, answer).await;
 }
 
 fn answer(
@@ -131,19 +96,34 @@ fn answer(
     path: &str,
     running: &Running,
     recorder: &PrometheusHandle,
-) -> Response<Full<Bytes>> {
+) -> http::Answer {
     let (status, text) = match (method, path) {
         (&Method::GET, "/metrics") => (StatusCode::OK, metrics_now(running, recorder)),
         (&Method::GET, "/livez") => (StatusCode::OK, "alive\n".to_owned()),
-        (&Method::GET, "/readyz") => match running.gateway.is_serving() {
-            true => (StatusCode::OK, serving(running)),
-            false => (StatusCode::SERVICE_UNAVAILABLE, "not serving\n".to_owned()),
+        (&Method::GET, "/readyz") => match not_ready(running) {
+            None => (StatusCode::OK, serving(running)),
+            Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
         },
         _ => (StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".to_owned()),
     };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    *response.status_mut() = status;
-    response
+    http::answer(status, TEXT, text)
+}
+
+/// Why the gateway should get no calls, if it should not.
+fn not_ready(running: &Running) -> Option<String> {
+    if !running.gateway.is_serving() {
+        return Some("not serving\n".to_owned());
+    }
+    let standing = running.witnesses.as_ref().map(|witnesses| witnesses.standing());
+    standing.filter(|standing| standing.overdue).map(
+        |Standing { unwitnessed, troubles, .. }| {
+            format!(
+                "entries of the last {} s are not cosigned by enough witnesses\n{}\n",
+                unwitnessed.as_secs(),
+                troubles.join("\n")
+            )
+        },
+    )
 }
 
 /// That the gateway serves, and whether by another configuration than the folder holds.
@@ -175,6 +155,10 @@ fn metrics_now(running: &Running, recorder: &PrometheusHandle) -> String {
     for (name, value) in gauges {
         metrics::gauge!(name).set(value);
     }
+    if let Some(witnesses) = &running.witnesses {
+        let unwitnessed = witnesses.standing().unwitnessed.as_secs_f64();
+        metrics::gauge!("gw_ledger_unwitnessed_seconds").set(unwitnessed);
+    }
     for progress in running.events.iter().flat_map(Events::progress) {
         let behind = ledger.size.saturating_sub(progress.next) as f64;
         let labels = [("receiver", progress.receiver)];
@@ -184,40 +168,4 @@ fn metrics_now(running: &Running, recorder: &PrometheusHandle) -> String {
         metrics::gauge!("gw_events_trouble", &labels).set(trouble);
     }
     recorder.render()
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::time::Instant;
-
-    use super::*;
-
-    async fn ask(listener: std::net::SocketAddr) -> String {
-        let mut tcp = TcpStream::connect(listener).await.unwrap();
-        tcp.write_all(b"GET /livez HTTP/1.1\r\nhost: probe\r\n\r\n").await.unwrap();
-        let mut text = String::new();
-        tcp.read_to_string(&mut text).await.unwrap();
-        text
-    }
-
-    /// Time passes only while everybody waits.
-    #[tokio::test(start_paused = true)]
-    async fn silent_connections_keep_no_probe_out_for_long() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let path = |_: &Method, path: &str| Response::new(Full::from(path.to_owned()));
-        tokio::spawn(serve(listener, Arc::new(path)));
-        let answered = ask(address).await;
-        assert!(answered.ends_with("\r\n\r\n/livez"), "{answered}");
-        let mut silent = Vec::new();
-        for _ in 0..CONNECTIONS_MAX {
-            silent.push(TcpStream::connect(address).await.unwrap());
-        }
-        let begun = Instant::now();
-        assert!(ask(address).await.ends_with("/livez"));
-        let waited = begun.elapsed();
-        assert!(waited >= CONNECTION_TIME_MAX, "connections are not bounded: {waited:?}");
-        assert!(waited < 2 * CONNECTION_TIME_MAX, "{waited:?}");
-    }
 }

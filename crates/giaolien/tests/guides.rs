@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 
 use support::{World, giaolien, text};
+use tlog::WitnessKey;
 
 /// What the guides take for granted.
 const REGISTRY: &str = "\
@@ -49,11 +50,13 @@ async fn what_the_guides_show_is_good() {
     for guide in ["operators.md", "huong-dan-van-hanh.md"] {
         let path = format!("{}/../../docs/{guide}", env!("CARGO_MANIFEST_DIR"));
         let files = files(&fs::read_to_string(path).unwrap());
-        assert_eq!(files.len(), 8, "{guide}");
+        assert_eq!(files.len(), 9, "{guide}");
         let world = World::new().await;
         world.write("registry/before.yaml", REGISTRY);
         world.write("pki/dinhdanh.jwks.json", KEYS);
         world.write("pki/pseudonyms-2026.key", PSEUDONYMS);
+        let witness = WitnessKey::new("giamsat.example.gov.vn".parse().unwrap(), [9; 32]);
+        world.write("pki/giamsat.pub", witness.to_string());
         for (name, content) in files {
             if name == "gateway.yaml, under `ledger`" {
                 let before = fs::read_to_string(world.config_file("gateway.yaml")).unwrap();

@@ -146,9 +146,16 @@ async fn an_operator_searches_and_the_ledger_says_so() {
     // Each receipt is one that anybody can check.
     let key = world.config_file("pki/ledger.pub");
     for line in &found {
-        let receipt = receipts.join(format!("{}.receipt", line["exchange"].as_str().unwrap()));
-        let ran = giaolien(&["receipt", "verify", text(&receipt), "--key", text(&key)]);
-        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let [receipt, proof] = ["receipt", "proof"].map(|extension| {
+            receipts.join(format!("{}.{extension}", line["exchange"].as_str().unwrap()))
+        });
+        let alone = ["receipt", "verify", text(&receipt), "--key", text(&key)];
+        let together = [&alone[..], &["--proof", text(&proof)]].concat();
+        let proof = ["receipt", "verify", text(&proof), "--key", text(&key)];
+        for command in [&alone[..], &together, &proof] {
+            let ran = giaolien(command);
+            assert_eq!(ran.code, 0, "{}", ran.stderr);
+        }
     }
     let nothing = ask(&world, &gateway, "operator", &[&search[..], &["--member", "G09"]].concat());
     assert_eq!((nothing.code, nothing.stdout.as_str()), (0, ""));
@@ -235,8 +242,14 @@ async fn an_auditor_searches_a_copy() {
     }
     assert_eq!(json(&search(&["--until", "2026-01-01"])).len(), 0);
     assert!(index.join("index.sqlite").is_file());
-    let entry = fs::read(entries.join(format!("{exchange}.entry"))).unwrap();
-    assert!(matches!(wire::evidence::decode_entry(&entry), Ok(Entry::Admitted(_))));
+    let ran = search(&kept);
+    assert!(ran.stderr.contains("a copy cannot sign receipts"), "{}", ran.stderr);
+    let (proof, key) =
+        (entries.join(format!("{exchange}.proof")), world.config_file("pki/ledger.pub"));
+    let ran = giaolien(&["receipt", "verify", text(&proof), "--key", text(&key)]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains(&format!("call {exchange} admitted")), "{}", ran.stdout);
+    assert_eq!(fs::read_dir(&entries).unwrap().count(), 1, "no receipt");
     let empty: PathBuf = world.folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
     let ran = giaolien(&["audit", "search", "--ledger", text(&empty)]);

@@ -5,6 +5,7 @@
 //! entries begin an exchange, half end one. Times are those of the first and of the median of the
 //! searches of each kind, results read back from the ledger included.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "an example")]
+#![allow(clippy::indexing_slicing, reason = "an example")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use model::{
     Pseudonym, Reason, Refused, RevisionId, Subject, Timestamp, Traffic,
 };
 use search::{Finder, Index};
-use tlog::Signer;
+use tlog::{Checkpoint, Note, Signer};
 
 const BEGUN: u64 = 1_795_000_000_000_000;
 /// A call every 3 ms: ten million entries are a working day.
@@ -297,7 +298,51 @@ fn measure(folder: &Path, entries: u64) {
             millis(longest)
         );
     }
+    history_with_proofs(&log, &Finder::new(&to, &ledger), size);
     log.close().unwrap();
+}
+
+/// All exchanges of a person, each with its proof file.
+fn history_with_proofs(log: &Log, finder: &Finder, size: u64) {
+    let tiles = log.tiles();
+    let checkpoint = loop {
+        let note: Option<Note> = tiles.checkpoint().parse().ok();
+        let covers = |note: &Note| note.text().parse::<Checkpoint>().unwrap().size >= size;
+        match note.filter(covers) {
+            Some(note) => break note,
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let mut proved = 0;
+    let mut times: Vec<[Duration; 2]> = (0..SEARCHES as u64)
+        .map(|round| {
+            let person = subject(mixed(round, 47) % PERSONS);
+            let criteria = Criteria { subjects: vec![person], ..Criteria::default() };
+            let begun = Instant::now();
+            let found = finder.find(&criteria, None, 1000).unwrap().exchanges;
+            let searched = begun.elapsed();
+            let entries: Vec<_> =
+                found.iter().map(|one| (one.index, one.bytes.as_slice())).collect();
+            let bundles = tiles.bundles(&checkpoint, &entries).unwrap();
+            proved =
+                bundles.iter().map(ToString::to_string).filter(|file| !file.is_empty()).count();
+            [begun.elapsed(), begun.elapsed() - searched]
+        })
+        .collect();
+    times.sort();
+    let [median, longest] = [SEARCHES / 2, SEARCHES - 1].map(|place| times[place]);
+    println!(
+        "a person's history with proofs: median{}, of it proofs{}; longest{}, of it proofs{}; \
+         {proved} exchanges",
+        millis(median[0]),
+        millis(median[1]),
+        millis(longest[0]),
+        millis(longest[1])
+    );
+    let spread: Vec<u64> = (0..100).map(|place| mixed(place, 48) % size).collect();
+    let begun = Instant::now();
+    assert_eq!(tiles.inclusions(&spread, size).unwrap().len(), spread.len());
+    println!("100 proofs of entries anywhere:{}", millis(begun.elapsed()));
 }
 
 fn main() {

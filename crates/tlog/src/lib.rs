@@ -5,6 +5,7 @@
 pub mod bundle;
 pub mod cosignature;
 pub mod note;
+pub mod prefix;
 pub mod proof;
 pub mod sign;
 pub mod tile;
@@ -14,6 +15,7 @@ pub mod witness;
 pub use bundle::Bundle;
 pub use cosignature::{Cosigner, WitnessKey};
 pub use note::{Checkpoint, Note, NoteError};
+pub use prefix::Prefix;
 pub use proof::Head;
 pub use sign::{KeyError, Origin, OriginError, Signer, VerifyingKey};
 pub use tree::Hash;

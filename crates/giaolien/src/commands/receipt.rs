@@ -1,58 +1,150 @@
 //! `giaolien receipt`: what a caller took away, checked without the ledger.
 
-use std::fs;
+mod checkpointed;
+
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use clap::Subcommand;
 use model::{Action, Entry, Operator, Receipt as Carried};
-use tlog::VerifyingKey;
+use tlog::bundle::{BUNDLE_BYTES_MAX, Bundle};
+use tlog::{VerifyingKey, WitnessKey};
 
 use super::say;
+use checkpointed::{Against, Finding, Trusted};
 
 /// The file that holds a ledger's public key, where no other is named.
 const KEY_FILE: &str = "ledger.pub";
 
+/// Longest receipt or proof that is read, in bytes.
+const BYTES_MAX: usize = BUNDLE_BYTES_MAX;
+
+/// How a proof file begins.
+const PROOF_START: &[u8] = b"c2sp.org/tlog-proof@";
+
 /// Work with receipts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Receipt {
-    /// Checks a receipt offline and prints what it proves.
+    /// Checks a receipt and prints what it proves.
     ///
-    /// FILE holds the value of the trailer `exchange-receipt-bin`: its bytes, or their base64.
-    /// Exits with 0 if the receipt is valid, 1 if it is not.
-    #[command(after_help = "Example:\n  giaolien receipt verify call.receipt --key ledger.pub")]
+    /// FILE holds the value of the trailer `exchange-receipt-bin`: its bytes, or their base64. Or a
+    /// proof file (C2SP tlog-proof) with its entry, as `giaolien audit proof` writes it.
+    ///
+    /// The receipt's own signature is checked offline. With --ledger or --proof also that the entry
+    /// stands in the tree of a signed checkpoint, which the ledger cannot take back once witnesses
+    /// have cosigned it. Exits with 0 if all that was asked for is valid, 1 if it is not or if the
+    /// ledger contradicts itself, 2 if that could not be found out.
+    #[command(
+        after_help = "Examples:\n  giaolien receipt verify call.receipt --key ledger.pub\n  \
+        giaolien receipt verify call.receipt --key ledger.pub --witness giamsat.pub \\\n    \
+        --ledger http://socai.example.gov.vn:8481"
+    )]
     Verify {
-        /// The receipt.
+        /// The receipt, or a proof file.
         file: PathBuf,
-        /// The ledger's public key; `ledger.pub` beside the receipt if not given.
+        /// A public key of the ledger; may be given more than once, where it changed. `ledger.pub`
+        /// beside the receipt if not given.
         #[arg(long, value_name = "FILE")]
-        key: Option<PathBuf>,
+        key: Vec<PathBuf>,
+        #[command(flatten)]
+        against: Box<Against>,
     },
 }
 
 impl Receipt {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let Self::Verify { file, key } = self;
-        let bytes = fs::read(&file).with_context(|| format!("read `{}`", file.display()))?;
-        let key_file = key.unwrap_or_else(|| file.with_file_name(KEY_FILE));
-        let key = read_key(&key_file)?;
-        match verify(&bytes, &key) {
-            Ok((receipt, entry)) => {
-                say(format_args!("valid: entry {} of {}", receipt.index, key.origin()));
-                say(format_args!("signed by {key}, read from `{}`", key_file.display()));
-                say(format_args!("durable since {}, {}", receipt.time, describe(&entry)));
-                Ok(ExitCode::SUCCESS)
-            }
-            Err(error) => {
-                eprintln!("not valid: {error:#}");
-                Ok(ExitCode::FAILURE)
-            }
+        let Self::Verify { file, mut key, against } = self;
+        if key.is_empty() {
+            key.push(file.with_file_name(KEY_FILE));
         }
+        check(&file, &key, &against).or_else(|error| {
+            eprintln!("error: {error:#}");
+            Ok(ExitCode::from(2))
+        })
     }
+}
+
+/// Checks a file, and says what it shows. Fails if that could not be found out.
+fn check(file: &Path, key_files: &[PathBuf], against: &Against) -> Result<ExitCode> {
+    let bytes = read_bounded(file, BYTES_MAX)?;
+    let keys = key_files.iter().map(|path| read_key(path)).collect::<Result<Vec<_>>>()?;
+    let trusted = Trusted { keys: &keys, witnesses: against.witnesses()? };
+    if bytes.starts_with(PROOF_START) {
+        ensure!(against.is_empty(), "found a proof with --proof or --ledger, expected a receipt");
+        return Ok(check_proof(&bytes, &trusted));
+    }
+    let verified = decode(&bytes).and_then(|receipt| {
+        let (place, key) = keys
+            .iter()
+            .enumerate()
+            .find(|(_, key)| key.key_id() == receipt.key_id)
+            .or_else(|| keys.iter().enumerate().next())
+            .context("no key to check it with")?;
+        let (receipt, entry) = verify(&bytes, key)?;
+        Ok((receipt, entry, place, key))
+    });
+    let (receipt, entry, place, key) = match verified {
+        Ok(verified) => verified,
+        Err(error) => return Ok(not_valid(format_args!("{error:#}"))),
+    };
+    let finding = against.check(&receipt, &trusted)?;
+    if let Finding::NotShown(why) = &finding {
+        return Ok(not_valid(why));
+    }
+    if let Finding::Tampered(what) = &finding {
+        eprintln!("evidence of tampering: {what}");
+        return Ok(ExitCode::from(1));
+    }
+    let read_from = key_files.get(place).map(|path| path.display().to_string()).unwrap_or_default();
+    say(format_args!("valid: entry {} of {}", receipt.index, key.origin()));
+    say(format_args!("signed by {key}, read from `{read_from}`"));
+    say(format_args!("durable since {}, {}", receipt.time, describe(&entry)));
+    match finding {
+        Finding::Shown(lines) => lines.into_iter().for_each(say),
+        _ => say("no checkpoint was looked at; see --ledger and --proof"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_proof(bytes: &[u8], trusted: &Trusted<'_>) -> ExitCode {
+    let bundle = String::from_utf8_lossy(bytes).parse::<Bundle>();
+    let checked = bundle.map_err(|error| error.to_string()).and_then(|bundle| {
+        let proven = checkpointed::alone(&bundle, trusted)?;
+        let entry = bundle.extra.as_deref().unwrap_or_default();
+        let entry = wire::evidence::decode_entry(entry).map_err(|error| error.to_string())?;
+        Ok((proven, entry))
+    });
+    match checked {
+        Ok((proven, entry)) => {
+            say(format_args!("valid: entry {} of {}", proven.index, proven.origin));
+            say(describe(&entry));
+            checkpointed::lines(&proven).into_iter().for_each(say);
+            ExitCode::SUCCESS
+        }
+        Err(why) => not_valid(why),
+    }
+}
+
+fn not_valid(why: impl std::fmt::Display) -> ExitCode {
+    eprintln!("not valid: {why}");
+    ExitCode::from(1)
+}
+
+/// The bytes of a file that is no longer than `bytes_max`.
+fn read_bounded(path: &Path, bytes_max: usize) -> Result<Vec<u8>> {
+    let shown = path.display();
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes));
+    read.with_context(|| format!("read `{shown}`"))?;
+    ensure!(bytes.len() <= bytes_max, "`{shown}` has more than {bytes_max} bytes");
+    Ok(bytes)
 }
 
 /// Reads a public key in the C2SP form.
@@ -61,6 +153,14 @@ pub(crate) fn read_key(path: &Path) -> Result<VerifyingKey> {
     let text = fs::read_to_string(path)
         .with_context(|| format!("read public key `{shown}`; name it with --key"))?;
     text.trim().parse().with_context(|| format!("public key `{shown}`"))
+}
+
+/// Reads the public key of a witness in the C2SP form.
+pub(crate) fn read_witness_key(path: &Path) -> Result<WitnessKey> {
+    let shown = path.display();
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("read public key of a witness `{shown}`"))?;
+    text.trim().parse().with_context(|| format!("public key of a witness `{shown}`"))
 }
 
 /// Checks a receipt against `key`: the signature, the way from the entry to it, and that the entry

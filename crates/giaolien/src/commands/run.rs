@@ -71,15 +71,21 @@ pub(super) async fn serve<T>(
 ) -> Result<(Arc<Log>, T)> {
     let Loaded { loader, config, watch } = loaded;
     let (admin, metrics) = (config.gateway.admin.clone(), config.gateway.metrics);
-    let tls = config.gateway.tls.clone();
+    let (tls, publish) = (config.gateway.tls.clone(), config.gateway.ledger.publish.clone());
     let recorder = telemetry::install_recorder()?;
     let running = Arc::new(assemble::start(loader, config)?);
     let mut beside = JoinSet::new();
     beside.spawn(telemetry::keep_up(recorder.clone()));
     if let Some(address) = metrics {
         let listener = listen("metrics", address).await?;
-        let answers = telemetry::answers(running.clone(), recorder.clone());
-        beside.spawn(telemetry::serve(listener, answers));
+        beside.spawn(telemetry::serve(listener, running.clone(), recorder.clone()));
+    }
+    if let Some(witnesses) = running.witnesses.clone() {
+        beside.spawn(witnesses.run());
+    }
+    if let Some(publish) = publish {
+        let listener = listen("the published ledger", publish.listen).await?;
+        beside.spawn(running.published(publish.entries).serve(listener));
     }
     if let Some(admin) = admin {
         let listener = listen("the admin API", admin.listen).await?;

@@ -25,6 +25,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 mod gateway;
 mod ledger;
 pub mod node;
+pub mod public;
 pub mod python;
 
 pub use gateway::Gateway;
@@ -154,6 +155,19 @@ pub fn giaolien(arguments: &[&str]) -> Ran {
         code: output.status.code().expect("ended by itself"),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for item in fs::read_dir(from).unwrap() {
+        let item = item.unwrap();
+        let to = to.join(item.file_name());
+        match item.file_type().unwrap().is_dir() {
+            true => copy_folder(&item.path(), &to),
+            false => drop(fs::copy(item.path(), to).unwrap()),
+        }
     }
 }
 

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use audit::Tiles;
 use search::{Finder, Index};
 use tempfile::TempDir;
+use tlog::{Checkpoint, Note};
 use wire::generated::admin::{Exchange, SearchResponse};
 
 use super::search::Asking;
@@ -14,13 +16,16 @@ use crate::progress::Progress;
 pub(super) struct Copy {
     finder: Finder,
     size: u64,
+    /// What proves entries, if that is wanted.
+    proofs: Option<(Tiles, Note, u64)>,
     /// Goes with the search.
     _temporary: Option<TempDir>,
 }
 
 impl Copy {
     /// Brings the index in the folder `index`, or a temporary one, up to the copy.
-    pub(super) fn open(ledger: &Path, index: Option<&Path>) -> Result<Self> {
+    /// `proofs` says whether entries are to be proved.
+    pub(super) fn open(ledger: &Path, index: Option<&Path>, proofs: bool) -> Result<Self> {
         let temporary = match index {
             Some(_) => None,
             None => Some(tempfile::tempdir().context("make a temporary folder")?),
@@ -28,7 +33,8 @@ impl Copy {
         let folder = index.or_else(|| temporary.as_ref().map(TempDir::path));
         let folder = folder.context("no folder for the index")?;
         let size = fill(folder, ledger)?;
-        Ok(Self { finder: Finder::new(folder, ledger), size, _temporary: temporary })
+        let proofs = if proofs { prover(ledger)? } else { None };
+        Ok(Self { finder: Finder::new(folder, ledger), size, proofs, _temporary: temporary })
     }
 
     /// A page of what fits.
@@ -36,11 +42,13 @@ impl Copy {
         let Asking { criteria, before, limit } = *asking;
         let before = (before > 0).then_some(before);
         let answer = self.finder.find(criteria, before, limit).context("search the copy")?;
+        let mut proofs = self.proofs(&answer.exchanges)?.into_iter();
         let exchanges = answer.exchanges.into_iter().map(|found| {
             let (last_index, last) =
                 found.last.map(|last| (last.index, last.bytes)).unwrap_or_default();
             let (index, entry) = (found.index, found.bytes);
-            Exchange { index, entry, last_index, last, receipt: Vec::new() }
+            let (receipt, proof) = (Vec::new(), proofs.next().unwrap_or_default());
+            Exchange { index, entry, last_index, last, receipt, proof }
         });
         Ok(SearchResponse {
             exchanges: exchanges.collect(),
@@ -50,6 +58,28 @@ impl Copy {
             periods: Vec::new(),
         })
     }
+
+    /// The proofs of what was found, empty for what the checkpoint does not cover.
+    fn proofs(&self, found: &[search::Exchange]) -> Result<Vec<Vec<u8>>> {
+        let Some((tiles, note, size)) = &self.proofs else { return Ok(Vec::new()) };
+        let covered = found.iter().filter(|one| one.index < *size);
+        let covered: Vec<_> = covered.map(|one| (one.index, one.bytes.as_slice())).collect();
+        let mut bundles =
+            tiles.bundles(note, &covered).context("the tree of the copy")?.into_iter();
+        let proof = |one: &search::Exchange| match one.index < *size {
+            true => bundles.next().map(|bundle| bundle.to_string().into_bytes()),
+            false => None,
+        };
+        Ok(found.iter().map(proof).map(Option::unwrap_or_default).collect())
+    }
+}
+
+/// The tree of a copy, and its newest checkpoint: one that witnesses cosigned if there is one.
+fn prover(ledger: &Path) -> Result<Option<(Tiles, Note, u64)>> {
+    let found = audit::newest_checkpoint(ledger, 0).context("read checkpoints")?;
+    let Some((note, Checkpoint { size, .. })) = found else { return Ok(None) };
+    let tiles = Tiles::open(ledger).context("the tree of the copy")?;
+    Ok(Some((tiles, note, size)))
 }
 
 /// Takes in all that the copy holds, and returns how many entries that is.

@@ -1,7 +1,9 @@
 //! `giaolien audit`: reading a ledger, as an auditor does.
 
 mod copy;
+mod cosigned;
 mod criteria;
+mod proof;
 mod search;
 mod shown;
 
@@ -15,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
 use tlog::VerifyingKey;
 
-use super::receipt::read_key;
+use super::receipt::{read_key, read_witness_key};
 use super::say;
 use crate::progress::Progress;
 
@@ -36,7 +38,21 @@ pub(crate) enum Audit {
         /// The ledger's public key.
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+        /// The public key of a witness that must have cosigned a checkpoint of the ledger; may be
+        /// given more than once.
+        #[arg(long, value_name = "FILE")]
+        witness: Vec<PathBuf>,
     },
+    /// Writes the proof that an entry stands in the ledger: a C2SP tlog-proof file, with the entry,
+    /// for whoever does not have the ledger.
+    ///
+    /// The proof is under the newest checkpoint that witnesses cosigned, or the newest signed one
+    /// where none of those covers the entry. `giaolien receipt verify` checks it.
+    #[command(
+        after_help = "Example:\n  giaolien audit proof /var/lib/giaolien/ledger --index 4711 \
+        --out 4711.proof"
+    )]
+    Proof(proof::Proof),
     /// Finds exchanges in the ledger, newest first, and records that they were looked for.
     ///
     /// Asks a running gateway, with an operator's certificate; the ledger says who read what and
@@ -58,19 +74,28 @@ pub(crate) enum Audit {
 
 impl Audit {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let (ledger_dir, key) = match self {
-            Self::Verify { ledger_dir, key } => (ledger_dir, key),
+        let (ledger_dir, key, witness) = match self {
+            Self::Verify { ledger_dir, key, witness } => (ledger_dir, key, witness),
+            Self::Proof(proof) => return proof.run(),
             Self::Search(search) => return search.run(),
             Self::Subject(subject) => return subject.run(),
         };
-        let verified = match key.as_deref().map(read_key).transpose() {
-            Ok(key) => verify(&ledger_dir, key.as_ref()),
+        let read = || {
+            let witnesses = witness.iter().map(|path| read_witness_key(path));
+            let key = key.as_deref().map(read_key).transpose()?;
+            anyhow::Ok((key, witnesses.collect::<Result<Vec<_>>>()?))
+        };
+        let (key, witnesses) = match read() {
+            Ok(keys) => keys,
             Err(error) => return Ok(not_verified(&error)),
         };
-        Ok(match verified {
+        Ok(match verify(&ledger_dir, key.as_ref()) {
             Ok(verified) => {
                 report(&verified);
-                ExitCode::SUCCESS
+                match cosigned::report(&ledger_dir, &witnesses) {
+                    Ok(code) => code,
+                    Err(error) => not_verified(&error),
+                }
             }
             Err(error @ (VerifyError::Unreadable { .. } | VerifyError::NoLedger(_))) => {
                 not_verified(&error.into())

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use model::Criteria;
 use tonic::transport::Channel;
@@ -75,8 +75,8 @@ pub(super) struct Output {
     /// How to print them; JSON is one object on each line.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Writes the receipt of each exchange to a file there, for `giaolien receipt verify`; of a copy,
-    /// which nobody can sign for, its entry.
+    /// Writes receipt and proof of each exchange to files there, for `giaolien receipt verify`. Of a
+    /// copy, which nobody can sign receipts for, the proof alone.
     #[arg(long, value_name = "DIR")]
     receipts: Option<PathBuf>,
 }
@@ -99,7 +99,11 @@ impl Search {
         let criteria = self.asked.criteria()?;
         if let Some(ledger) = &self.ledger {
             eprintln!("reading a copy is not recorded");
-            let copy = Copy::open(ledger, self.index.as_deref())?;
+            let proofs = self.output.receipts.is_some();
+            if proofs {
+                eprintln!("a copy cannot sign receipts, only proofs are written");
+            }
+            let copy = Copy::open(ledger, self.index.as_deref(), proofs)?;
             let mut printer = Printer::new(&self.output)?;
             while let Some((before, limit)) = printer.next() {
                 printer.print(&copy.page(&Asking { criteria: &criteria, before, limit })?)?;
@@ -187,6 +191,8 @@ struct Printer<'a> {
     /// Where the next page begins; `None` after the last.
     before: Option<u64>,
     told: bool,
+    /// Exchanges without a proof.
+    unproved: u64,
 }
 
 impl<'a> Printer<'a> {
@@ -195,7 +201,7 @@ impl<'a> Printer<'a> {
             let shown = dir.display();
             fs::create_dir_all(dir).with_context(|| format!("make folder `{shown}`"))?;
         }
-        Ok(Self { output, left: output.limit, before: Some(0), told: false })
+        Ok(Self { output, left: output.limit, before: Some(0), told: false, unproved: 0 })
     }
 
     fn next(&self) -> Option<(u64, usize)> {
@@ -211,8 +217,10 @@ impl<'a> Printer<'a> {
                 Format::Text => say(shown.text()),
                 Format::Json => say(shown.json()),
             }
-            if let Some(dir) = &self.output.receipts {
-                keep(dir, &shown.name(), exchange)?;
+            if let Some(dir) = &self.output.receipts
+                && !keep(dir, &shown.name(), exchange)?
+            {
+                self.unproved += 1;
             }
         }
         self.left = self.left.saturating_sub(exchanges.len());
@@ -234,17 +242,25 @@ impl<'a> Printer<'a> {
         if self.left == 0 && self.before.is_some() {
             eprintln!("there may be more, see --limit");
         }
+        let unproved = self.unproved;
+        if unproved > 0 && self.next().is_none() {
+            eprintln!("{unproved} are not covered by a checkpoint yet, try again for their proofs");
+        }
         Ok(())
     }
 }
 
-/// Keeps the receipt of an exchange, or its entry where there is none.
-fn keep(dir: &Path, name: &str, exchange: &Exchange) -> Result<()> {
-    let (extension, bytes) = match exchange.receipt.as_slice() {
-        [] => ("entry", exchange.entry.as_slice()),
-        receipt => ("receipt", receipt),
-    };
-    ensure!(!bytes.is_empty(), "exchange {name} came without its entry");
-    let path = dir.join(format!("{name}.{extension}"));
-    fs::write(&path, bytes).with_context(|| format!("write `{}`", path.display()))
+/// Keeps receipt and proof of an exchange, or its entry where there is neither; false if there is no
+/// proof.
+fn keep(dir: &Path, name: &str, exchange: &Exchange) -> Result<bool> {
+    let Exchange { entry, receipt, proof, .. } = exchange;
+    let bare = receipt.is_empty() && proof.is_empty();
+    let parts = [("receipt", receipt, true), ("proof", proof, true), ("entry", entry, bare)];
+    for (extension, bytes, wanted) in parts {
+        if wanted && !bytes.is_empty() {
+            let path = dir.join(format!("{name}.{extension}"));
+            fs::write(&path, bytes).with_context(|| format!("write `{}`", path.display()))?;
+        }
+    }
+    Ok(!proof.is_empty())
 }
