@@ -90,24 +90,3 @@ impl Agreement {
         self.clauses.subjects
     }
 }
-// TEMP
-impl Agreement {
-    #[allow(missing_docs)]
-    pub fn answer_mask(&self, _: &crate::Route<'_>) -> Option<&std::sync::Arc<mask::Mask>> {
-        None
-    }
-    #[allow(missing_docs)]
-    pub fn request_mask(&self, _: &crate::Route<'_>) -> Option<&std::sync::Arc<mask::Mask>> {
-        None
-    }
-}
-impl crate::Route<'_> {
-    #[allow(missing_docs)]
-    pub fn answer_watch(&self) -> Option<&std::sync::Arc<mask::Watch>> {
-        None
-    }
-    #[allow(missing_docs)]
-    pub fn request_watch(&self) -> Option<&std::sync::Arc<mask::Watch>> {
-        None
-    }
-}
