@@ -11,11 +11,13 @@ use thiserror::Error;
 mod closed;
 mod cosigned;
 mod damage;
+mod files;
 
 pub use closed::{Removed, Unread, UnreadSegment};
 
 use closed::Tally;
 use damage::{bad_checkpoint, broken_header, check_blank};
+use files::{is_live, missing, total_bytes, unreadable};
 
 use crate::closed::ClosedError;
 use crate::folder::{self, Listing};
@@ -233,7 +235,13 @@ pub fn verify(
     pass.history.finish(checkpoint.size, found)?;
     key.map_or(Ok(()), |given| pass.history.check_key(given, &signed_by))?;
     let cosigned_size = cosigned::verify(dir, &keys, live)?;
-    let tally = pass.tally.end(found, checkpoint.size)?;
+    // Segments that were sealed meanwhile may be under a checkpoint that was signed meanwhile.
+    let newest = match live {
+        true => fs::read(&note_path).map_err(missing(&note_path))?,
+        false => note,
+    };
+    let newest = locate::checkpoint(&newest, &keys).map_or(checkpoint.size, |(note, _)| note.size);
+    let tally = pass.tally.end(found, newest)?;
     tally.outcome(Verified {
         entries: found,
         root_hash: pass.chain.frontier.root(),
@@ -250,40 +258,6 @@ pub fn verify(
         removed: Vec::new(),
         unknown_files: listing.unknown,
     })
-}
-
-fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + '_ {
-    move |source| VerifyError::Unreadable { path: path.to_owned(), source }
-}
-
-/// As [`unreadable`], for a file that must be there.
-fn missing(path: &Path) -> impl FnOnce(io::Error) -> VerifyError + '_ {
-    move |source| match source.kind() {
-        io::ErrorKind::NotFound => VerifyError::Missing(path.to_owned()),
-        _ => VerifyError::Unreadable { path: path.to_owned(), source },
-    }
-}
-
-/// Whether another process holds the ledger's lock.
-fn is_live(dir: &Path) -> bool {
-    let lock = File::open(dir.join(folder::LOCK));
-    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
-}
-
-fn total_bytes(source: &Source, listing: &Listing) -> Result<u64, VerifyError> {
-    let length = |number| match source.place(number)? {
-        Some(Place::Raw(path)) => match fs::metadata(&path) {
-            Ok(found) => Ok(found.len()),
-            // Sealed meanwhile: only progress is counted with this.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(source) => Err(VerifyError::Unreadable { path, source }),
-        },
-        Some(Place::Sealed { closed, .. } | Place::Away(closed) | Place::Gone(closed)) => {
-            Ok(closed.file_bytes)
-        }
-        None => Ok(0),
-    };
-    listing.numbers().into_iter().map(length).sum()
 }
 
 /// The header of a segment in use; of one that is damaged more is said when it is its turn.
