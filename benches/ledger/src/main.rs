@@ -1,5 +1,6 @@
 //! What durable evidence costs: our ledger beside a sync for each entry and beside SQLite.
 
+mod callers;
 mod naive;
 mod ours;
 
@@ -35,6 +36,12 @@ struct Options {
     /// Rounds.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Only schemes whose name holds this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Entries that the SQLite databases hold beforehand, as one in use does.
+    #[arg(long, default_value_t = 1_000_000)]
+    held: u64,
     /// Segments of our ledger, in MiB.
     #[arg(long, default_value_t = 64)]
     segment_mib: u64,
@@ -88,6 +95,13 @@ fn main() -> Result<()> {
     let arriving = |rate| -> Scheme {
         Box::new(move |folder, time| ours::arriving(folder, time, rate, segment_bytes))
     };
+    let held = options.held;
+    let alone = |held, batch| -> Scheme {
+        Box::new(move |folder, time| naive::sqlite(folder, time, held, batch))
+    };
+    let with_callers = |callers| -> Scheme {
+        Box::new(move |folder, time| naive::sqlite_waiting(folder, time, held, callers))
+    };
     let schemes: Vec<(&str, Scheme)> = vec![
         ("ours, 1 waiting caller", waiting(1)),
         ("ours, 64 waiting callers", waiting(64)),
@@ -98,15 +112,15 @@ fn main() -> Result<()> {
         ("ours, 100,000/s arriving", arriving(100_000)),
         ("ours, 200,000/s arriving", arriving(200_000)),
         ("file, a sync for every entry", Box::new(naive::sync_per_entry)),
-        (
-            "SQLite WAL FULL, batches of 1,000",
-            Box::new(|folder, time| naive::sqlite(folder, time, 1_000)),
-        ),
-        (
-            "SQLite WAL FULL, batches of 5,000",
-            Box::new(|folder, time| naive::sqlite(folder, time, 5_000)),
-        ),
+        ("SQLite, batches of 1,000, nobody waits", alone(0, 1_000)),
+        ("SQLite, batches of 5,000, nobody waits", alone(0, 5_000)),
+        ("SQLite with entries, batches of 1,000, nobody waits", alone(held, 1_000)),
+        ("SQLite with entries, batches of 5,000, nobody waits", alone(held, 5_000)),
+        ("SQLite with entries, 1,024 waiting callers", with_callers(1_024)),
+        ("SQLite with entries, 4,096 waiting callers", with_callers(4_096)),
     ];
+    let schemes: Vec<_> =
+        schemes.into_iter().filter(|(name, _)| name.contains(&options.only)).collect();
     let mut runs: Vec<Vec<Run>> = schemes.iter().map(|_| Vec::new()).collect();
     for _ in 0..options.rounds {
         for ((_, scheme), runs) in schemes.iter().zip(&mut runs) {

@@ -1,4 +1,4 @@
-//! Our ledger, with callers as the gateway has them: tasks on one runtime for each core.
+//! Our ledger.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use audit::Log;
-use hdrhistogram::Histogram;
-use tokio::runtime::{Builder, LocalRuntime};
 
+use crate::callers::{self, on_every_core};
 use crate::{ENTRY_BYTES, Run};
 
 /// How often arriving entries are let in.
@@ -31,29 +30,10 @@ fn open(folder: &Path, segment_bytes: u64) -> Result<Arc<Log>> {
 /// Callers that append, wait, and append again.
 pub fn waiting(folder: &Path, time: Duration, callers: usize, segment_bytes: u64) -> Result<Run> {
     let log = open(folder, segment_bytes)?;
-    let run = on_every_core(time, |runtime, core, cores, until| {
-        let (waits, log) = (Rc::new(RefCell::new(Vec::new())), log.clone());
-        let own = callers / cores + usize::from(core < callers % cores);
-        let tasks: Vec<_> = (0..own)
-            .map(|_| {
-                let (waits, log) = (waits.clone(), log.clone());
-                runtime.spawn_local(async move {
-                    let mut noted = Vec::new();
-                    while Instant::now() < until {
-                        noted.push(append(&log).await?);
-                    }
-                    waits.borrow_mut().extend(noted);
-                    Ok::<_, anyhow::Error>(())
-                })
-            })
-            .collect();
-        runtime.block_on(async {
-            for task in tasks {
-                task.await??;
-            }
-            Ok::<_, anyhow::Error>(())
-        })?;
-        Ok(waits.take())
+    let appended = log.clone();
+    let run = callers::waiting(time, callers, move || {
+        let log = appended.clone();
+        async move { append(&log).await }
     })?;
     log.close()?;
     Ok(run)
@@ -101,38 +81,4 @@ async fn append(log: &Log) -> Result<u64> {
     let ticket = log.append(&[b'e'; ENTRY_BYTES])?;
     ticket.durable().await?;
     Ok(u64::try_from(begun.elapsed().as_micros())?)
-}
-
-/// Runs `work` on a runtime on each core, and joins the waits that it noted.
-fn on_every_core(
-    time: Duration,
-    work: impl Fn(LocalRuntime, usize, usize, Instant) -> Result<Vec<u64>> + Sync,
-) -> Result<Run> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    Run::of(|waits: &mut Histogram<u64>| {
-        let until = Instant::now() + time;
-        let noted: Vec<Result<Vec<u64>>> = thread::scope(|scope| {
-            let work = &work;
-            let started: Vec<_> = (0..cores)
-                .map(|core| {
-                    scope.spawn(move || {
-                        let runtime = Builder::new_current_thread();
-                        let runtime = { runtime }.enable_time().build_local(Default::default())?;
-                        work(runtime, core, cores, until)
-                    })
-                })
-                .collect();
-            let end = |thread: thread::ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or_else(|_| Err(anyhow!("a core's thread panicked")))
-            };
-            started.into_iter().map(end).collect()
-        });
-        let mut entries = 0;
-        for noted in noted {
-            let noted = noted?;
-            entries += noted.len() as u64;
-            noted.into_iter().try_for_each(|wait| waits.record(wait))?;
-        }
-        Ok(entries)
-    })
 }

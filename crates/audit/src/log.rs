@@ -15,9 +15,11 @@ use crate::checkpoint::Checkpointer;
 use crate::disk::{self, Disk, RealDisk};
 use crate::folder;
 use crate::frame::{FRAME_HEADER_BYTES, SECTOR_BYTES};
+use crate::identity::Identity;
 use crate::keep::{Archive, Keep, Keeper, Keeping, Sealing};
+use crate::pace::{BUSY_FROM, Pace};
 use crate::prepare::Preparer;
-use crate::queue::{AppendError, BATCH_BYTES_MAX, Identity, Room, Shared, Start, Trouble};
+use crate::queue::{AppendError, BATCH_BYTES_MAX, Room, Shared, Start, Trouble};
 use crate::recover::{self, OpenError, Recovery};
 use crate::segment::{HEADER_BYTES, SEGMENT_BYTES_MIN, is_segment_length};
 use crate::source::Source;
@@ -337,6 +339,7 @@ fn start(
         prepared: recovery.prepared,
         pending_entries_max: options.pending_entries_max,
         batch_bytes_max: BATCH_BYTES_MAX.min(room),
+        pace: Pace::new(BUSY_FROM),
     }));
     let keeper = keeper(&options, &shared, &disk, &keep);
     let writer = Writer {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,8 @@ use thiserror::Error;
 
 use crate::backlog::Backlog;
 use crate::frame::{ENTRY_BYTES_MAX, FrameBuilder, stored_bytes};
+use crate::identity::Identity;
+use crate::pace::Pace;
 use crate::receipt::Commit;
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 use crate::ticket::{Batch, LedgerError, Ticket};
@@ -111,31 +112,6 @@ pub(crate) struct Prepared {
     pub(crate) bytes: u64,
 }
 
-/// Which file is being written, to notice when it is no longer the one in the folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl Identity {
-    pub(crate) fn of(path: PathBuf, file: &File) -> std::io::Result<Self> {
-        let metadata = file.metadata()?;
-        Ok(Self { path, device: metadata.dev(), inode: metadata.ino() })
-    }
-
-    /// Why the file is no longer in the folder, if so.
-    pub(crate) fn lost(&self) -> Option<String> {
-        let path = self.path.display();
-        match std::fs::metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => None,
-            Ok(_) => Some(format!("segment `{path}` was replaced")),
-            Err(error) => Some(format!("segment `{path}` is gone: {error}")),
-        }
-    }
-}
-
 /// What the preparer is at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Preparing {
@@ -159,6 +135,7 @@ struct State {
     writer: WriterState,
     /// Whether somebody may wait for an entry of `open`.
     awaited: bool,
+    pace: Pace,
     checkpoint_due: bool,
     prepared: VecDeque<Prepared>,
     segment_wanted: bool,
@@ -186,6 +163,7 @@ pub(crate) struct Start {
     pub(crate) written: Identity,
     pub(crate) pending_entries_max: usize,
     pub(crate) batch_bytes_max: usize,
+    pub(crate) pace: Pace,
 }
 
 impl Shared {
@@ -202,6 +180,7 @@ impl Shared {
             writer_ended: false,
             writer: WriterState::Works,
             awaited: false,
+            pace: start.pace,
             checkpoint_due: false,
             prepared: start.prepared,
             segment_wanted: false,
@@ -284,13 +263,16 @@ impl Shared {
 
     /// The writer's next batch; `None` once the ledger closes and all is written.
     ///
-    /// Entries that end something are not waited for, so when there is nothing else they linger
-    /// for a moment: the next call's entry comes along and one sync does for both.
+    /// While many entries come, batches begin at a distance. Entries that end something are not
+    /// waited for, so when there is nothing else they linger for a moment: the next call's entry
+    /// comes along and one sync does for both.
     pub(crate) fn take(&self) -> Option<Pending> {
         let mut state = self.state.lock();
         let mut lingers_until = None;
         loop {
+            let next = state.next_index;
             if let Some(full) = state.sealed.pop_front() {
+                state.pace.begin(next);
                 return Some(full);
             }
             if state.open.frame.is_empty() {
@@ -300,12 +282,21 @@ impl Shared {
                 state.writer = WriterState::Idle;
                 self.writer.wait(&mut state);
             } else {
-                let until = *lingers_until.get_or_insert_with(|| Instant::now() + LINGER_MAX);
-                if state.awaited || state.closing || Instant::now() >= until {
+                let linger = || Instant::now() + LINGER_MAX;
+                let until = match state.awaited {
+                    true => state.pace.not_before(),
+                    false => Some(*lingers_until.get_or_insert_with(linger)),
+                };
+                let Some(until) = until.filter(|until| !state.closing && Instant::now() < *until)
+                else {
                     state.awaited = false;
+                    state.pace.begin(next);
                     return Some(state.replace_open());
+                };
+                // For a distance that is kept nobody needs to wake the writer.
+                if !state.awaited {
+                    state.writer = WriterState::Lingers;
                 }
-                state.writer = WriterState::Lingers;
                 self.writer.wait_until(&mut state, until);
             }
             state.writer = WriterState::Works;

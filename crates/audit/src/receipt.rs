@@ -1,4 +1,8 @@
 //! Receipts: made when asked for, one signature for a group of entries; verified offline.
+//!
+//! The tree over a group has nodes of sixteen bytes, which halves the path that every receipt
+//! carries. To make another entry fit a receipt takes 2^128 attempts all the same: two entries that
+//! collide would have to be chosen beforehand, and entries hold ids that the gateway draws.
 
 use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
@@ -6,12 +10,13 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::{Receipt, Timestamp};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use tlog::sign::{Origin, Signer, VerifyingKey};
 use tlog::tree::{self, Hash, Nodes};
 
-/// Entries that share one signature, at most: four hashes in each receipt.
+/// Entries that share one signature, at most: four nodes in each receipt.
 pub const GROUP_ENTRIES_MAX: usize = 16;
 
 /// Why a receipt is not valid.
@@ -38,12 +43,30 @@ pub enum ReceiptError {
     /// The group lies beyond the end of the tree.
     #[error("group ends beyond the tree of {0} entries")]
     TreeSize(u64),
-    /// The path has the wrong number of hashes.
-    #[error("path has {0} hashes, which does not fit the group")]
+    /// The path has the wrong number of nodes.
+    #[error("path has {0} nodes, which does not fit the group")]
     Path(usize),
     /// The signature does not hold for this content.
     #[error("signature does not match: entry, place or signature was changed")]
     Signature,
+}
+
+/// A node of the tree over a group.
+type Node = [u8; 16];
+
+/// The node of an entry: the first half of its leaf hash.
+fn node_of(leaf: &Hash) -> Node {
+    first_half(*leaf)
+}
+
+/// The node above two: the first half of SHA-256(0x01 || left || right).
+fn join(left: &Node, right: &Node) -> Node {
+    first_half(Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize())
+}
+
+fn first_half(hash: impl Into<Hash>) -> Node {
+    let [first @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash.into();
+    first
 }
 
 /// What one sync made durable, and all that receipts for it need.
@@ -66,7 +89,7 @@ struct Group {
 
 #[derive(Debug)]
 struct Signed {
-    nodes: Nodes,
+    nodes: Nodes<Node>,
     signature: [u8; 64],
 }
 
@@ -119,12 +142,12 @@ impl Commit {
     }
 
     fn sign(&self, group: &Group) -> Signed {
-        let nodes = Nodes::over(&group.leaves);
+        let nodes = Nodes::over_by(join, group.leaves.iter().map(node_of).collect());
         let statement = Statement {
             origin: self.signer.origin(),
             first: group.first,
             count: group.leaves.len() as u32,
-            group_hash: &nodes.root(),
+            group: &nodes.top().unwrap_or_default(),
             tree_size: self.tree_size,
             root_hash: &self.root_hash,
             time: self.time,
@@ -138,7 +161,7 @@ struct Statement<'a> {
     origin: &'a Origin,
     first: u64,
     count: u32,
-    group_hash: &'a Hash,
+    group: &'a Node,
     tree_size: u64,
     root_hash: &'a Hash,
     time: Timestamp,
@@ -146,7 +169,7 @@ struct Statement<'a> {
 
 impl Statement<'_> {
     fn text(&self) -> String {
-        let mut text = String::from("giaolien/receipt/v1\n");
+        let mut text = String::from("giaolien/receipt/v2\n");
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
@@ -154,7 +177,7 @@ impl Statement<'_> {
             self.origin,
             self.first,
             self.count,
-            STANDARD.encode(self.group_hash),
+            STANDARD.encode(self.group),
             self.tree_size,
             STANDARD.encode(self.root_hash),
             self.time.as_micros(),
@@ -176,14 +199,14 @@ pub fn verify_receipt(receipt: &Receipt, key: &VerifyingKey) -> Result<(), Recei
     if first.checked_add(u64::from(count)).is_none_or(|end| end > tree_size) {
         return Err(ReceiptError::TreeSize(tree_size));
     }
-    let leaf = tree::leaf_hash(&receipt.entry);
-    let group_hash = tree::root_from_path(&leaf, place, u64::from(count), &receipt.path)
+    let node = node_of(&tree::leaf_hash(&receipt.entry));
+    let group = tree::root_from_path_by(join, &node, place, u64::from(count), &receipt.path)
         .ok_or(ReceiptError::Path(receipt.path.len()))?;
     let statement = Statement {
         origin: key.origin(),
         first,
         count,
-        group_hash: &group_hash,
+        group: &group,
         tree_size,
         root_hash: &receipt.root_hash,
         time: receipt.time,

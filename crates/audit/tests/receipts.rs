@@ -50,7 +50,7 @@ fn every_changed_byte_is_refused() {
     };
     for bit in 0..8 {
         (0..good.entry.len()).for_each(|at| with(&|r| r.entry[at] ^= 1 << bit));
-        (0..good.path.len() * 32).for_each(|at| with(&|r| r.path[at / 32][at % 32] ^= 1 << bit));
+        (0..good.path.len() * 16).for_each(|at| with(&|r| r.path[at / 16][at % 16] ^= 1 << bit));
         (0..32).for_each(|at| with(&|r| r.root_hash[at] ^= 1 << bit));
         (0..64).for_each(|at| with(&|r| r.signature[at] ^= 1 << bit));
     }
@@ -64,7 +64,7 @@ fn every_changed_byte_is_refused() {
         with(&|r| r.count ^= 1 << bit);
         with(&|r| r.key_id ^= 1 << bit);
     }
-    with(&|r| r.path.push([0; 32]));
+    with(&|r| r.path.push([0; 16]));
     with(&|r| r.path.truncate(r.path.len() - 1));
     with(&|r| r.entry.push(0));
 }

@@ -3,13 +3,15 @@
 //! Every call that arrives leaves either a refusal, or an admission and an end; a call whose task
 //! is dropped leaves its end from here.
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 use http::header::HeaderValue;
 use model::{
     Admitted as AdmittedEntry, Code, Entry, ExchangeId, FIELDS_BYTES_MAX, Finished, MemberId,
-    Reason, Refusal, Refused, RevisionId, SystemId, Terms, Timestamp,
+    Passed, Reason, Refusal, Refused, RevisionId, SystemId, Terms, Timestamp,
 };
 use policy::source::Fields;
 use policy::{Caller, Decision, Destination, Route};
@@ -27,6 +29,10 @@ use crate::respond;
 
 /// Longest method path in a refusal's entry, in bytes.
 const METHOD_BYTES_MAX: usize = 256;
+/// Messages of a call that pass, both ways, before the ledger is told of them.
+const PASSED_MESSAGES_MAX: u64 = 1000;
+/// Longest time after which a message that passes lets the ledger be told.
+const PASSED_TIME_MAX: Duration = Duration::from_secs(10);
 /// Stands in an entry for fields that it has no room for.
 const MORE: &str = "…";
 
@@ -41,8 +47,34 @@ pub(crate) struct Account {
     terms: Terms,
     state: State,
     salt: Salt,
-    pub(crate) request: Meter,
-    pub(crate) response: Meter,
+    request: RefCell<Meter>,
+    response: RefCell<Meter>,
+    /// How much had passed when the ledger was told last, and when that was.
+    told: Cell<(u64, Timestamp)>,
+}
+
+/// One way of a call: what passes is counted, and the ledger is told of it from time to time.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    account: &'a Account,
+    meter: &'a RefCell<Meter>,
+}
+
+impl Way<'_> {
+    /// Takes note of the next bytes. Returns how many bytes the messages that have begun have, as
+    /// [`Meter::announced`] counts them.
+    pub(crate) fn add(&self, data: &[u8]) -> u64 {
+        let mut meter = self.meter.borrow_mut();
+        let before = meter.messages();
+        meter.add(data);
+        let (messages, announced) = (meter.messages(), meter.announced());
+        drop(meter);
+        // Of calls with one message each way the end tells soon enough.
+        if messages > before && messages > 1 {
+            self.account.passing();
+        }
+        announced
+    }
 }
 
 #[expect(
@@ -69,8 +101,9 @@ impl Account {
             method: None,
             terms: Terms::default(),
             state: State::Arrived,
-            request: Meter::new(salt),
-            response: Meter::new(salt),
+            request: RefCell::new(Meter::new(salt)),
+            response: RefCell::new(Meter::new(salt)),
+            told: Cell::new((0, arrived)),
             salt,
         }
     }
@@ -170,6 +203,42 @@ impl Account {
         })
     }
 
+    /// From the consumer to the node.
+    pub(crate) fn request(&self) -> Way<'_> {
+        Way { account: self, meter: &self.request }
+    }
+
+    /// From the node to the consumer.
+    pub(crate) fn response(&self) -> Way<'_> {
+        Way { account: self, meter: &self.response }
+    }
+
+    /// The digest of the answer so far.
+    pub(crate) fn response_digest(&self) -> [u8; 32] {
+        self.response.borrow().traffic().digest
+    }
+
+    /// Tells the ledger what has passed, if it was not told for long: should the gateway die, that
+    /// much is known.
+    fn passing(&self) {
+        let State::Admitted { sequenced, .. } = &self.state else { return };
+        let now = self.shared.clock.now();
+        let messages = self.request.borrow().messages() + self.response.borrow().messages();
+        let (told, when) = self.told.get();
+        if messages - told < PASSED_MESSAGES_MAX && now.since(when) < PASSED_TIME_MAX {
+            return;
+        }
+        self.told.set((messages, now));
+        let passed = Entry::Passed(Passed {
+            exchange: self.exchange,
+            admitted: sequenced.index(),
+            time: now,
+            request: self.request.borrow().traffic(),
+            response: self.response.borrow().traffic(),
+        });
+        evidence::pass(&self.shared.ledger, &passed);
+    }
+
     /// Closes the account of an answered call.
     pub(crate) fn finish(&mut self, code: Code) {
         self.close(code, None);
@@ -233,8 +302,8 @@ impl Account {
             time: now,
             code,
             reason,
-            request: self.request.traffic(),
-            response: self.response.traffic(),
+            request: self.request.borrow().traffic(),
+            response: self.response.borrow().traffic(),
         });
         evidence::note(&self.shared.ledger, &finished);
     }

@@ -65,7 +65,7 @@ impl Outgoing<'_> {
         body: RecvStream,
         copy: Option<Reserved>,
         reply: &mut Reply,
-        account: &mut Account,
+        account: &Account,
     ) -> Result<Code, Refusal> {
         let prepared = copy.map(|reserved| self.copy(reserved, account)).transpose()?;
         let (copy, original) = prepared.unzip();
@@ -74,7 +74,7 @@ impl Outgoing<'_> {
         let mut upload = Upload::new(body, limits.request_bytes_max, again, copy);
         let ended = self.persist(&mut upload, reply, account).await;
         if let (Some(original), Ok(code)) = (original, &ended) {
-            original.answered(*code, account.response.traffic().digest);
+            original.answered(*code, account.response_digest());
         }
         ended
     }
@@ -90,7 +90,7 @@ impl Outgoing<'_> {
         &self,
         upload: &mut Upload,
         reply: &mut Reply,
-        account: &mut Account,
+        account: &Account,
     ) -> Result<Code, Refusal> {
         let mut retries = Retries::new(self);
         let mut again = false;
@@ -119,7 +119,7 @@ impl Outgoing<'_> {
         upload: &mut Upload,
         retries: &mut Retries<'_>,
         reply: &mut Reply,
-        account: &mut Account,
+        account: &Account,
     ) -> Result<Code, Failed> {
         let checkout = reply.unless_reset(self.pool.checkout(retries.last)).await?;
         let connection = checkout.map_err(|refusal| match refusal.reason() {

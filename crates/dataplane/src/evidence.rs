@@ -109,6 +109,14 @@ fn unavailable(cause: impl fmt::Display) -> Refusal {
     Refusal::new(Reason::LedgerUnavailable).because(cause)
 }
 
+/// Writes what has passed of a call that goes on. While the ledger has no room it is left out: later
+/// entries say more.
+pub(crate) fn pass(ledger: &Log, entry: &Entry) {
+    if let Err(error) = ledger.append(&wire::evidence::encode_entry(entry)) {
+        tracing::debug!(%error, "entry of what passed not written");
+    }
+}
+
 /// Writes an entry that nobody waits for, into the room that is kept for ends. It fails only with
 /// the ledger as a whole; then the missing entry says that the outcome is unknown.
 pub(crate) fn note(ledger: &Log, entry: &Entry) {

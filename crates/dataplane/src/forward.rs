@@ -9,11 +9,10 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use model::{Code, Reason, Refusal};
 use tokio::time::Instant;
 
-use crate::account::Account;
+use crate::account::{Account, Way};
 use crate::attempt::{Failed, Outgoing, Retries, Sent};
 use crate::evidence::Recorded;
 use crate::head::{EXCHANGE_ID, EXCHANGE_SALT, grpc_status, is_grpc, strip_vouched};
-use crate::meter::Meter;
 use crate::reply::Reply;
 use crate::respond;
 use crate::upload::Upload;
@@ -30,10 +29,9 @@ pub(crate) async fn forward(
     upload: &mut Upload,
     retries: &mut Retries<'_>,
     reply: &mut Reply,
-    account: &mut Account,
+    account: &Account,
 ) -> Result<Code, Failed> {
     let (exchange, salt) = (account.exchange_value(), account.salt());
-    let Account { request: sent, response: received, .. } = account;
     let ends_at_once = upload.is_head_alone();
     let (response, stream) = connection
         .requests
@@ -43,7 +41,7 @@ pub(crate) async fn forward(
         upload.end(None);
     }
     let (kept, last) = (upload.keeping(), retries.is_over());
-    let mut sending = pin!(upload.send(stream, sent, &connection.stalls, last));
+    let mut sending = pin!(upload.send(stream, account.request(), &connection.stalls, last));
     let mut download = pin!(async {
         let response = reply.unless_reset(response).await?.map_err(early)?;
         let (mut parts, body) = response.into_parts();
@@ -59,7 +57,7 @@ pub(crate) async fn forward(
         strip_vouched(&mut parts.headers);
         parts.headers.insert(EXCHANGE_ID, exchange);
         parts.headers.insert(EXCHANGE_SALT, respond::binary(&salt.0));
-        Ok(answer(parts, body, &recorded, outgoing, reply, received).await?)
+        Ok(answer(parts, body, &recorded, outgoing, reply, account.response()).await?)
     });
     let mut uploading = !ends_at_once;
     loop {
@@ -97,7 +95,7 @@ async fn answer(
     recorded: &Recorded,
     outgoing: &Outgoing<'_>,
     reply: &mut Reply,
-    meter: &mut Meter,
+    way: Way<'_>,
 ) -> Result<Code, Refusal> {
     let deadline = outgoing.deadline;
     let mut head = Response::from_parts(parts, ());
@@ -107,7 +105,7 @@ async fn answer(
         return Ok(code);
     }
     reply.head(recorded, head, false)?;
-    reply.pump(&mut body, meter, outgoing.route.limits.answer_bytes_max).await?;
+    reply.pump(&mut body, way, outgoing.route.limits.answer_bytes_max).await?;
     let trailers = reply.unless_reset(body.trailers()).await?.map_err(failed)?;
     let mut trailers = trailers.unwrap_or_default();
     strip_vouched(&mut trailers);

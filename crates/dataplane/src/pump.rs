@@ -16,8 +16,8 @@ use h2::{Reason, RecvStream, SendStream};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::account::Way;
 use crate::kept::Kept;
-use crate::meter::Meter;
 
 /// Which side ended the move before its time.
 pub(crate) enum Broken {
@@ -77,7 +77,7 @@ impl Drop for Stalled {
 pub(crate) struct Pump<'a> {
     source: &'a mut RecvStream,
     sink: &'a mut SendStream<Bytes>,
-    meter: &'a mut Meter,
+    way: Way<'a>,
     /// Taken from the source and not yet by the sink; still charged to the sender's window, but
     /// for those at its beginning that are sent again.
     held: BytesMut,
@@ -98,12 +98,12 @@ impl<'a> Pump<'a> {
     pub(crate) fn new(
         source: &'a mut RecvStream,
         sink: &'a mut SendStream<Bytes>,
-        meter: &'a mut Meter,
+        way: Way<'a>,
     ) -> Self {
         Self {
             source,
             sink,
-            meter,
+            way,
             held: BytesMut::new(),
             sent_again: 0,
             bytes_max: u64::MAX,
@@ -153,8 +153,7 @@ impl<'a> Pump<'a> {
             match self.source.poll_data(cx) {
                 Poll::Ready(Some(data)) => {
                     let data = data.map_err(Broken::Source)?;
-                    self.meter.add(&data);
-                    if self.meter.announced() > self.bytes_max {
+                    if self.way.add(&data) > self.bytes_max {
                         return Poll::Ready(Err(Broken::TooLarge(self.bytes_max)));
                     }
                     if let Some(kept) = self.kept {

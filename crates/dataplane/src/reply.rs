@@ -10,9 +10,9 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Response};
 use model::{ExchangeId, Reason, Refusal, RevisionId};
 
+use crate::account::Way;
 use crate::evidence::Recorded;
 use crate::forward::failed;
-use crate::meter::Meter;
 use crate::pump::{Broken, Pump};
 use crate::respond;
 
@@ -53,11 +53,11 @@ impl Reply {
     pub(crate) async fn pump(
         &mut self,
         body: &mut RecvStream,
-        meter: &mut Meter,
+        way: Way<'_>,
         bytes_max: Option<u64>,
     ) -> Result<(), Refusal> {
         let Stage::Body(stream) = &mut self.stage else { return Err(gone("bytes before a head")) };
-        match Pump::new(body, stream, meter).at_most(bytes_max).run().await {
+        match Pump::new(body, stream, way).at_most(bytes_max).run().await {
             Ok(_open) => Ok(()),
             Err(Broken::Source(error)) => Err(failed(error)),
             Err(Broken::Sink(error)) => Err(gone(error)),

@@ -8,8 +8,8 @@ use h2::{RecvStream, SendStream};
 use http::HeaderMap;
 use model::{Reason, Refusal};
 
+use crate::account::Way;
 use crate::kept::Kept;
-use crate::meter::Meter;
 use crate::pump::{Broken, Pump, Stalls};
 use crate::shadow::Copy;
 
@@ -54,12 +54,12 @@ impl Upload {
     pub(crate) async fn send(
         &mut self,
         mut stream: SendStream<Bytes>,
-        meter: &mut Meter,
+        way: Way<'_>,
         stalls: &Stalls,
         last: bool,
     ) -> Result<(), Refusal> {
         let (kept, keeping) = (self.kept.clone(), self.keeping());
-        let mut pump = Pump::new(&mut self.body, &mut stream, meter)
+        let mut pump = Pump::new(&mut self.body, &mut stream, way)
             .ending_sink()
             .telling(stalls)
             .at_most(self.bytes_max);

@@ -6,6 +6,7 @@
 mod support;
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use model::{Code, Effect, Entry};
 use support::{World, raw, receipt_entry, within};
@@ -65,6 +66,59 @@ async fn the_digests_open_with_the_salt_that_both_ends_get() {
     let Some(Entry::Finished(end)) = entries.last() else { panic!("{entries:?}") };
     assert_eq!(end.request.digest, opened(&raw::EMPTY));
     assert_eq!(end.response.digest, opened(&body));
+}
+
+#[tokio::test]
+async fn a_long_stream_leaves_evidence_of_its_beginning() {
+    use prost::Message;
+    use sha2::{Digest, Sha256};
+
+    let world = World::start().await;
+    let mut client = world.client().await;
+    let (send, receive) = tokio::sync::mpsc::channel(1);
+    let requests = tokio_stream::wrappers::ReceiverStream::new(receive);
+    let response = client.bidi_stream(requests).await.unwrap();
+    let salt = response.metadata().get_bin("exchange-salt-bin").unwrap().to_bytes().unwrap();
+    let mut answers = response.into_inner();
+    // A few messages, far apart in time; then more than a thousand at once.
+    let mut chain = vec![salt.to_vec()];
+    for number in 0..1200u32 {
+        let request = say(&number.to_be_bytes());
+        let frame = frame(&request.encode_to_vec());
+        chain.push(Sha256::digest([chain.last().unwrap().as_slice(), &frame].concat()).to_vec());
+        send.send(request).await.unwrap();
+        within(answers.next()).await.unwrap().unwrap();
+        if number < 3 {
+            world.clock.advance(Duration::from_secs(6));
+        }
+    }
+    drop(send);
+    assert!(within(answers.next()).await.is_none());
+    let entries = world.entries().await;
+    let passed: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Passed(passed) => Some(passed),
+            _ => None,
+        })
+        .collect();
+    // At the third message, which comes after twelve seconds, and each time a thousand more had
+    // passed.
+    assert_eq!(passed.len(), 3, "{passed:?}");
+    for passed in passed {
+        let digest = chain[passed.request.messages as usize].as_slice();
+        assert_eq!((passed.admitted, &passed.request.digest[..]), (0, digest));
+        assert!(passed.request.messages - passed.response.messages <= 1, "{passed:?}");
+    }
+    let Some(Entry::Finished(end)) = entries.last() else { panic!("{entries:?}") };
+    assert_eq!(end.request.messages, 1200);
+    assert_eq!(&end.request.digest[..], chain[1200].as_slice());
+}
+
+/// A message with the prefix that gRPC gives it.
+fn frame(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap();
+    [&[0], length.to_be_bytes().as_slice(), message].concat()
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ pub fn event(source: &Source, index: u64, entry: &Entry) -> Option<Event> {
         Entry::Opened(opened) => Some(start(source, index, opened)),
         Entry::LedgerRead(read) => Some(reading(source, index, read)),
         Entry::AdminAction(action) => Some(administration(source, index, action)),
-        Entry::Admitted(_) | Entry::Finished(_) => None,
+        Entry::Admitted(_) | Entry::Passed(_) | Entry::Finished(_) => None,
     }
 }
 

@@ -133,11 +133,11 @@ impl Readings {
                 }
                 false => Vec::new(),
             };
-            let (finished_index, finished) =
-                found.end.map(|end| (end.index, end.bytes)).unwrap_or_default();
-            bytes += found.bytes.len() + finished.len() + receipt.len();
+            let (last_index, last) =
+                found.last.map(|last| (last.index, last.bytes)).unwrap_or_default();
+            bytes += found.bytes.len() + last.len() + receipt.len();
             let (index, entry) = (found.index, found.bytes);
-            exchanges.push(Exchange { index, entry, finished_index, finished, receipt });
+            exchanges.push(Exchange { index, entry, last_index, last, receipt });
         }
         let periods = criteria.subjects.iter().map(|subject| subject.period.to_string());
         Ok(SearchResponse {

@@ -25,6 +25,8 @@ pub enum Entry {
     Refused(Refused),
     /// An admitted call ended.
     Finished(Finished),
+    /// An admitted call goes on; so much has passed until now.
+    Passed(Passed),
     /// Somebody read the ledger through the gateway. Written before the answer is given.
     LedgerRead(LedgerRead),
     /// An operator changed something.
@@ -122,7 +124,8 @@ pub struct Traffic {
     pub messages: u64,
     /// Bytes of message frames, five-byte prefixes included.
     pub bytes: u64,
-    /// SHA-256 over the call's salt and those bytes in order.
+    /// Chained over the whole messages: SHA-256 over the call's salt and the first message frame,
+    /// then over the digest before and the next frame each time; over the salt alone without any.
     pub digest: [u8; 32],
 }
 
@@ -139,6 +142,22 @@ pub struct Finished {
     pub code: Code,
     /// Why the gateway itself ended the call, if it did.
     pub reason: Option<Reason>,
+    /// From the consumer.
+    pub request: Traffic,
+    /// From the provider.
+    pub response: Traffic,
+}
+
+/// How far an admitted call had got while it went on. Written from time to time during calls that
+/// take long, so that a gateway that dies leaves evidence of what had passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// The call.
+    pub exchange: ExchangeId,
+    /// Index of its [`Admitted`] entry.
+    pub admitted: u64,
+    /// When.
+    pub time: Timestamp,
     /// From the consumer.
     pub request: Traffic,
     /// From the provider.

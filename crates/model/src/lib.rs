@@ -21,7 +21,7 @@ pub use code::Code;
 pub use criteria::{Criteria, Decided};
 pub use entry::{
     Action, AdminAction, Admitted, Entry, FIELDS_BYTES_MAX, Finished, LedgerRead, Opened, Operator,
-    Reading, Refused, Traffic,
+    Passed, Reading, Refused, Traffic,
 };
 pub use id::{
     AgreementId, CertificateDigest, ClassId, ExchangeId, IdError, MemberId, NodeId, Period,

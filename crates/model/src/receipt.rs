@@ -14,8 +14,8 @@ pub struct Receipt {
     pub first: u64,
     /// How many entries the group has.
     pub count: u32,
-    /// Hashes from the leaf up to the group.
-    pub path: Vec<[u8; 32]>,
+    /// Nodes beside the way from the entry up to the group.
+    pub path: Vec<[u8; 16]>,
     /// Size of the tree once the group was durable.
     pub tree_size: u64,
     /// Root hash of that tree.

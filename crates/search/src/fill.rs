@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use audit::{Held, Reader};
-use model::{Entry, ExchangeId, Finished};
+use model::{Entry, ExchangeId};
 use rusqlite::{Connection, Transaction, params};
 
 use crate::SearchError;
@@ -26,15 +26,15 @@ pub(crate) struct Filler {
 #[derive(Debug, Default)]
 struct Batch {
     rows: BTreeMap<u64, Row>,
-    /// Ends of exchanges of earlier batches, by the index of their first entry.
-    ends: BTreeMap<u64, End>,
+    /// Last entries of exchanges of earlier batches, by the index of their first entry.
+    lasts: BTreeMap<u64, Last>,
     postings: HashSet<(i64, i64)>,
     times: HashMap<i64, (u64, u64)>,
 }
 
-/// The end of an exchange.
+/// The last entry of an exchange: its end, or how far it had got.
 #[derive(Debug)]
-struct End {
+struct Last {
     exchange: ExchangeId,
     index: u64,
     reason: Option<i64>,
@@ -44,7 +44,7 @@ struct End {
 struct Row {
     met: Met,
     numbers: Numbers,
-    finished: Option<u64>,
+    last: Option<u64>,
 }
 
 impl Filler {
@@ -106,7 +106,11 @@ fn take(
                 let reason = call.reason.map(|reason| reason.name());
                 let number = |text| words.number(transaction, Kind::Reason, text);
                 let reason = reason.map(number).transpose()?;
-                batch.end(call, index, reason);
+                batch.last(call.exchange, call.admitted, index, reason);
+                continue;
+            }
+            Entry::Passed(call) => {
+                batch.last(call.exchange, call.admitted, index, None);
                 continue;
             }
             _ => continue,
@@ -127,32 +131,31 @@ impl Batch {
         let time = met.time.as_micros();
         let (earliest, latest) = self.times.entry(block).or_insert((time, time));
         (*earliest, *latest) = ((*earliest).min(time), (*latest).max(time));
-        self.rows.insert(index, Row { met, numbers, finished: None });
+        self.rows.insert(index, Row { met, numbers, last: None });
     }
 
-    fn end(&mut self, call: &Finished, index: u64, reason: Option<i64>) {
-        self.postings.extend(reason.map(|reason| (reason, block(call.admitted))));
-        match self.rows.get_mut(&call.admitted) {
-            Some(row) if row.met.exchange == call.exchange => {
-                row.finished = Some(index);
+    fn last(&mut self, exchange: ExchangeId, admitted: u64, index: u64, reason: Option<i64>) {
+        self.postings.extend(reason.map(|reason| (reason, block(admitted))));
+        match self.rows.get_mut(&admitted) {
+            Some(row) if row.met.exchange == exchange => {
+                row.last = Some(index);
                 let [.., number] = &mut row.numbers;
                 *number = reason;
             }
-            // An end that names another call's admission ends nothing.
+            // One that names another call's admission is of no call.
             Some(_) => {}
             None => {
-                let end = End { exchange: call.exchange, index, reason };
-                self.ends.insert(call.admitted, end);
+                self.lasts.insert(admitted, Last { exchange, index, reason });
             }
         }
     }
 
     fn write(self, transaction: &Transaction<'_>) -> Result<(), SearchError> {
         let insert = "INSERT INTO exchange (entry, time, id, member, system, node, method, \
-                      agreement, purpose, decided, reason, dossier, subject, finished) \
+                      agreement, purpose, decided, reason, dossier, subject, last) \
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
         let mut insert = transaction.prepare_cached(insert)?;
-        for (index, Row { met, numbers, finished }) in &self.rows {
+        for (index, Row { met, numbers, last }) in &self.rows {
             let [member, system, node, method, agreement, purpose, decided, reason] = numbers;
             insert.execute(params![
                 integer(*index),
@@ -168,13 +171,13 @@ impl Batch {
                 reason,
                 met.dossier,
                 met.subject.map(|subject| subject.0),
-                finished.map(integer),
+                last.map(integer),
             ])?;
         }
-        let update = "UPDATE exchange SET finished = ?2, reason = ?3 \
+        let update = "UPDATE exchange SET last = ?2, reason = ?3 \
                       WHERE entry = ?1 AND id = ?4";
         let mut update = transaction.prepare_cached(update)?;
-        for (admitted, End { exchange, index, reason }) in &self.ends {
+        for (admitted, Last { exchange, index, reason }) in &self.lasts {
             let (admitted, index) = (integer(*admitted), integer(*index));
             update.execute(params![admitted, index, reason, exchange.as_bytes()])?;
         }

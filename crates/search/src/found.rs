@@ -22,19 +22,29 @@ pub struct Exchange {
     pub bytes: Vec<u8>,
     /// What it says: an admission or a refusal.
     pub first: Entry,
-    /// The end, if there is one.
-    pub end: Option<End>,
+    /// The last entry, if it is another.
+    pub last: Option<Last>,
 }
 
-/// The end of an admitted call.
+/// The last entry of an admitted call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct Last {
     /// Index of the entry.
     pub index: u64,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// What it says.
-    pub finished: Finished,
+    /// What it says: the call's end, or, without one, how far it had got.
+    pub entry: Entry,
+}
+
+impl Last {
+    /// The end of the call, if it has one.
+    pub fn finished(&self) -> Option<&Finished> {
+        match &self.entry {
+            Entry::Finished(finished) => Some(finished),
+            _ => None,
+        }
+    }
 }
 
 /// A page of what fits.
@@ -98,19 +108,20 @@ impl Finder {
 /// Reads an exchange, and compares it with what was asked for.
 fn read(reader: &mut Reader, criteria: &Criteria, spot: Spot) -> Result<Exchange, SearchError> {
     let (bytes, first) = entry(reader, spot.first)?;
-    let end = match spot.finished {
+    let last = match spot.last {
         Some(index) => {
             let (bytes, entry) = entry(reader, index)?;
-            let Entry::Finished(finished) = entry else { return Err(other(index)) };
-            if finished.admitted != spot.first {
-                return Err(other(index));
+            match &entry {
+                Entry::Finished(call) if call.admitted == spot.first => {}
+                Entry::Passed(call) if call.admitted == spot.first => {}
+                _ => return Err(other(index)),
             }
-            Some(End { index, bytes, finished })
+            Some(Last { index, bytes, entry })
         }
         None => None,
     };
-    match criteria.fit(&first, end.as_ref().map(|end| &end.finished)) {
-        true => Ok(Exchange { index: spot.first, bytes, first, end }),
+    match criteria.fit(&first, last.as_ref().and_then(Last::finished)) {
+        true => Ok(Exchange { index: spot.first, bytes, first, last }),
         false => Err(other(spot.first)),
     }
 }

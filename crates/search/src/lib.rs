@@ -23,6 +23,6 @@ mod words;
 
 pub use error::SearchError;
 pub use follow::Follower;
-pub use found::{Answer, End, Exchange, Finder};
+pub use found::{Answer, Exchange, Finder, Last};
 pub use index::Index;
 pub use query::LIMIT_MAX;

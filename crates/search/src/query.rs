@@ -17,8 +17,7 @@ pub const LIMIT_MAX: usize = 1000;
 const BLOCKS_MAX: usize = 4096;
 
 /// Rows of a range; what is asked for narrows them further.
-const ROWS: &str =
-    "SELECT entry, finished, id, subject FROM exchange WHERE entry >= ? AND entry < ?";
+const ROWS: &str = "SELECT entry, last, id, subject FROM exchange WHERE entry >= ? AND entry < ?";
 /// Columns of words, in the order of [`KINDS`].
 const COLUMNS: [&str; 8] =
     ["member", "system", "node", "method", "agreement", "purpose", "decided", "reason"];
@@ -33,7 +32,7 @@ pub(crate) struct Spot {
     /// Index of its first entry.
     pub(crate) first: u64,
     /// Index of its end, if it has one.
-    pub(crate) finished: Option<u64>,
+    pub(crate) last: Option<u64>,
 }
 
 /// What one look at the index gave.
@@ -175,8 +174,8 @@ impl Wanted {
                 continue;
             }
             let index = |number: i64| u64::try_from(number).unwrap_or_default();
-            let finished: Option<i64> = row.get(1)?;
-            spots.push(Spot { first: index(row.get(0)?), finished: finished.map(index) });
+            let last: Option<i64> = row.get(1)?;
+            spots.push(Spot { first: index(row.get(0)?), last: last.map(index) });
             if spots.len() >= limit {
                 return Ok(true);
             }

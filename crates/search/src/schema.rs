@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use crate::SearchError;
 
 /// Raised whenever tables or their meaning change: an index of another version is made anew.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 /// Statements that stay prepared.
 const STATEMENTS: usize = 32;
 /// Cache of the connection that fills the index, in KiB.
@@ -40,7 +40,7 @@ CREATE TABLE exchange (
     reason INTEGER,
     dossier INTEGER,
     subject BLOB,
-    finished INTEGER
+    last INTEGER
 );
 CREATE TABLE posting (
     era INTEGER NOT NULL,

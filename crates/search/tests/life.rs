@@ -14,11 +14,12 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use audit::Log;
 use common::{Call, append, entries, keys, open};
-use model::{Criteria, PersonNumber, Pseudonyms};
-use search::{Finder, Follower, Index, SearchError};
+use model::{Criteria, Entry, Passed, PersonNumber, Pseudonyms, Traffic};
+use search::{Finder, Follower, Index, Last, SearchError};
 
 fn calls(numbers: std::ops::Range<u64>) -> Vec<Call> {
     let call = |number| Call {
@@ -94,8 +95,8 @@ fn an_exchange_is_shown_as_the_ledger_has_it_with_its_receipt() {
     let [exchange] = answer.exchanges.as_slice() else { panic!("{answer:?}") };
     assert_eq!(Some(&exchange.first), written.get(exchange.index as usize));
     assert_eq!(exchange.bytes, wire::evidence::encode_entry(&exchange.first));
-    let end = exchange.end.as_ref().unwrap();
-    assert_eq!(end.finished.admitted, exchange.index);
+    let end = exchange.last.as_ref().and_then(Last::finished).unwrap();
+    assert_eq!(end.admitted, exchange.index);
     let receipt = finder.receipt(exchange.index, &signer).unwrap();
     audit::verify_receipt(&receipt, &signer.verifying_key()).unwrap();
     assert_eq!(receipt.entry, exchange.bytes);
@@ -186,5 +187,34 @@ fn the_follower_stays_behind_the_durable_end_and_mends_its_index() {
         other => panic!("{other:?}"),
     }
     assert_eq!(found(&follower).unwrap(), 100);
+    log.close().unwrap();
+}
+
+#[test]
+fn a_call_without_an_end_is_found_with_what_had_passed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, to) = (folder.path().join("ledger"), folder.path().join("index"));
+    let (log, _) = open(&ledger, "ledger.test");
+    let call = Call { refused: false, ended: false, ..calls(1..2)[0] };
+    let first = call.first();
+    let traffic = Traffic { messages: 1000, bytes: 50_000, digest: [7; 32] };
+    let passed = |seconds| {
+        Entry::Passed(Passed {
+            exchange: call.exchange(),
+            admitted: 0,
+            time: call.time().after(Duration::from_secs(seconds)),
+            request: traffic,
+            response: traffic,
+        })
+    };
+    append(&log, &[first.clone(), passed(10), passed(20)]);
+    drop(filled(&to, &ledger, &log));
+    let finder = Finder::new(&to, &ledger);
+    let exchange = Criteria { exchange: Some(call.exchange()), ..Criteria::default() };
+    let answer = finder.find(&exchange, None, 10).unwrap();
+    let [found] = answer.exchanges.as_slice() else { panic!("{answer:?}") };
+    let last = found.last.as_ref().unwrap();
+    assert_eq!((last.index, &last.entry), (2, &passed(20)));
+    assert_eq!(last.finished(), None);
     log.close().unwrap();
 }

@@ -47,6 +47,17 @@ pub fn inclusion_path(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
 ///
 /// As in RFC 9162, section 2.1.3.2.
 pub fn root_from_path(leaf: &Hash, index: u64, size: u64, path: &[Hash]) -> Option<Hash> {
+    root_from_path_by(node_hash, leaf, index, size, path)
+}
+
+/// As [`root_from_path`], in a tree of the same shape whose nodes `join` makes of their children.
+pub fn root_from_path_by<H: Copy>(
+    join: impl Fn(&H, &H) -> H,
+    leaf: &H,
+    index: u64,
+    size: u64,
+    path: &[H],
+) -> Option<H> {
     let mut position = index;
     let mut last = size.checked_sub(1).filter(|last| index <= *last)?;
     let mut hash = *leaf;
@@ -55,13 +66,13 @@ pub fn root_from_path(leaf: &Hash, index: u64, size: u64, path: &[Hash]) -> Opti
             return None;
         }
         if position & 1 == 1 || position == last {
-            hash = node_hash(sibling, &hash);
+            hash = join(sibling, &hash);
             while position & 1 == 0 && position != 0 {
                 position >>= 1;
                 last >>= 1;
             }
         } else {
-            hash = node_hash(&hash, sibling);
+            hash = join(&hash, sibling);
         }
         position >>= 1;
         last >>= 1;
@@ -73,29 +84,20 @@ pub fn root_from_path(leaf: &Hash, index: u64, size: u64, path: &[Hash]) -> Opti
 ///
 /// A node without a right neighbour moves up unchanged, which gives the tree of RFC 6962.
 #[derive(Clone, Debug)]
-pub struct Nodes {
+pub struct Nodes<H = Hash> {
     /// Leaves first; the last level holds the root. Empty without leaves.
-    levels: Vec<Vec<Hash>>,
+    levels: Vec<Vec<H>>,
 }
 
 impl Nodes {
     /// Hashes all levels.
     pub fn over(leaves: &[Hash]) -> Self {
-        let mut levels = Vec::new();
-        let mut level = leaves.to_vec();
-        while level.len() > 1 {
-            let (pairs, alone) = level.as_chunks::<2>();
-            let parents = pairs.iter().map(|[left, right]| node_hash(left, right));
-            let above = parents.chain(alone.iter().copied()).collect();
-            levels.push(std::mem::replace(&mut level, above));
-        }
-        levels.push(level);
-        Self { levels }
+        Self::over_by(node_hash, leaves.to_vec())
     }
 
     /// The root hash.
     pub fn root(&self) -> Hash {
-        self.levels.last().and_then(|level| level.first()).copied().unwrap_or_else(empty_root)
+        self.top().unwrap_or_else(empty_root)
     }
 
     /// The root of the perfect subtree over the leaves from `index << level` to
@@ -106,10 +108,31 @@ impl Nodes {
         let nodes = self.levels.get(usize::from(level)).filter(|_| end <= leaves)?;
         nodes.get(usize::try_from(index).ok()?).copied()
     }
+}
+
+impl<H: Copy> Nodes<H> {
+    /// A tree of the same shape whose nodes `join` makes of their children.
+    pub fn over_by(join: impl Fn(&H, &H) -> H, leaves: Vec<H>) -> Self {
+        let mut levels = Vec::new();
+        let mut level = leaves;
+        while level.len() > 1 {
+            let (pairs, alone) = level.as_chunks::<2>();
+            let parents = pairs.iter().map(|[left, right]| join(left, right));
+            let above = parents.chain(alone.iter().copied()).collect();
+            levels.push(std::mem::replace(&mut level, above));
+        }
+        levels.push(level);
+        Self { levels }
+    }
+
+    /// The node above all others, if there are leaves.
+    pub fn top(&self) -> Option<H> {
+        self.levels.last().and_then(|level| level.first()).copied()
+    }
 
     /// The hashes that lead from a leaf to the root, from the leaf upwards.
-    pub fn path(&self, index: usize) -> Vec<Hash> {
-        let sibling = |(height, level): (usize, &Vec<Hash>)| {
+    pub fn path(&self, index: usize) -> Vec<H> {
+        let sibling = |(height, level): (usize, &Vec<H>)| {
             level.get((index.unbounded_shr(height as u32)) ^ 1).copied()
         };
         let below_root = self.levels.len().saturating_sub(1);

@@ -3,14 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::{
-    Admitted, CertificateDigest, Code, Effect, Entry, ExchangeId, FIELDS_BYTES_MAX, Finished,
-    IdError, Opened, Pseudonym, Reason, Receipt, Refused, RevisionId, Subject, Timestamp, Traffic,
+    Admitted, CertificateDigest, Effect, Entry, ExchangeId, FIELDS_BYTES_MAX, IdError, Opened,
+    Pseudonym, Reason, Receipt, Refused, RevisionId, Subject, Timestamp,
 };
 use prost::Message;
 use thiserror::Error;
 
 use crate::generated::evidence as pb;
-use crate::operators;
+use crate::{calls, operators};
 
 /// Why bytes are not an entry or a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -45,18 +45,19 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
         }),
         Entry::Admitted(admitted) => pb::entry::Kind::Admitted(from_admitted(admitted)),
         Entry::Refused(refused) => pb::entry::Kind::Refused(from_refused(refused)),
-        Entry::Finished(finished) => pb::entry::Kind::Finished(from_finished(finished)),
+        Entry::Finished(finished) => pb::entry::Kind::Finished(calls::from_finished(finished)),
+        Entry::Passed(passed) => pb::entry::Kind::Passed(calls::from_passed(passed)),
         Entry::LedgerRead(read) => pb::entry::Kind::LedgerRead(operators::from_read(read)),
         Entry::AdminAction(action) => pb::entry::Kind::AdminAction(operators::from_action(action)),
     };
     pb::Entry { kind: Some(kind) }.encode_to_vec()
 }
 
-/// Whether an entry says that a call was admitted or ended, as most do: told by its first byte, so
-/// that others are found quickly.
+/// Whether an entry says that a call was admitted, went on or ended, as most do: told by its first
+/// byte, so that others are found quickly.
 pub fn is_of_a_call(entry: &[u8]) -> bool {
-    // Key of field 2 or 4 of `Entry`, both messages.
-    matches!(entry.first(), Some(0x12 | 0x22))
+    // Key of field 2, 4 or 8 of `Entry`, all messages.
+    matches!(entry.first(), Some(0x12 | 0x22 | 0x42))
 }
 
 /// Reads an entry.
@@ -82,7 +83,8 @@ fn read_entry(bytes: &[u8]) -> Result<Entry, EvidenceError> {
         }),
         pb::entry::Kind::Admitted(admitted) => Entry::Admitted(to_admitted(admitted)?),
         pb::entry::Kind::Refused(refused) => Entry::Refused(to_refused(refused)?),
-        pb::entry::Kind::Finished(finished) => Entry::Finished(to_finished(finished)?),
+        pb::entry::Kind::Finished(finished) => Entry::Finished(calls::to_finished(finished)?),
+        pb::entry::Kind::Passed(passed) => Entry::Passed(calls::to_passed(passed)?),
         pb::entry::Kind::LedgerRead(read) => Entry::LedgerRead(operators::to_read(read)?),
         pb::entry::Kind::AdminAction(done) => Entry::AdminAction(operators::to_action(done)?),
     })
@@ -115,9 +117,9 @@ pub fn decode_receipt(bytes: &[u8]) -> Result<Receipt, EvidenceError> {
     if message.encode_to_vec() != bytes {
         return Err(EvidenceError::NotCanonical);
     }
-    let (path, rest) = message.path.as_chunks::<32>();
+    let (path, rest) = message.path.as_chunks::<16>();
     if !rest.is_empty() {
-        return Err(wrong("path", "is not a whole number of 32-byte hashes"));
+        return Err(wrong("path", "is not a whole number of 16-byte nodes"));
     }
     Ok(Receipt {
         entry: message.entry,
@@ -248,43 +250,6 @@ fn to_refused(message: pb::Refused) -> Result<Refused, EvidenceError> {
     })
 }
 
-fn from_finished(finished: &Finished) -> pb::Finished {
-    let traffic = |traffic: &Traffic| pb::Traffic {
-        messages: traffic.messages,
-        bytes: traffic.bytes,
-        sha256: traffic.digest.to_vec(),
-    };
-    pb::Finished {
-        exchange_id: finished.exchange.as_bytes().to_vec(),
-        admitted_index: finished.admitted,
-        time_us: finished.time.as_micros(),
-        code: finished.code.number(),
-        reason: finished.reason.map(Reason::number).unwrap_or_default(),
-        request: Some(traffic(&finished.request)),
-        response: Some(traffic(&finished.response)),
-    }
-}
-
-fn to_finished(message: pb::Finished) -> Result<Finished, EvidenceError> {
-    let traffic = |field, traffic: Option<pb::Traffic>| {
-        let traffic = traffic.ok_or_else(|| wrong(field, "is missing"))?;
-        let (messages, bytes) = (traffic.messages, traffic.bytes);
-        Ok(Traffic { messages, bytes, digest: fixed(field, &traffic.sha256)? })
-    };
-    Ok(Finished {
-        exchange: exchange(&message.exchange_id)?,
-        admitted: message.admitted_index,
-        time: Timestamp::from_micros(message.time_us),
-        code: Code::from_number(message.code),
-        reason: match message.reason {
-            0 => None,
-            number => Some(reason(number)?),
-        },
-        request: traffic("request", message.request)?,
-        response: traffic("response", message.response)?,
-    })
-}
-
 pub(crate) fn text_of(text: Option<&str>) -> String {
     text.unwrap_or_default().to_owned()
 }
@@ -342,6 +307,8 @@ fn address(field: &'static str, bytes: &[u8]) -> Result<IpAddr, EvidenceError> {
 
 #[cfg(test)]
 mod tests {
+    use model::{Code, Finished, Traffic};
+
     use super::*;
 
     fn admitted() -> Entry {
@@ -434,7 +401,7 @@ mod tests {
     #[test]
     fn a_code_or_an_address_that_reads_as_another_is_refused() {
         let Entry::Finished(finished) = &others()[2] else { panic!("not the end of a call") };
-        let message = pb::Finished { code: 99, ..from_finished(finished) };
+        let message = pb::Finished { code: 99, ..calls::from_finished(finished) };
         let entry = pb::Entry { kind: Some(pb::entry::Kind::Finished(message)) };
         assert_eq!(decode_entry(&entry.encode_to_vec()), Err(EvidenceError::NotCanonical));
     }
@@ -446,7 +413,7 @@ mod tests {
             index: 10_000_003,
             first: 10_000_000,
             count: 16,
-            path: vec![[9; 32]; 4],
+            path: vec![[9; 16]; 4],
             tree_size: 10_000_016,
             root_hash: [5; 32],
             time: Timestamp::from_secs(1_795_000_000),

@@ -1,6 +1,7 @@
 //! What travels and what is kept, as bytes: generated code of the `giaolien` packages, and the
 //! only conversions between wire formats and [`model`].
 
+mod calls;
 pub mod certificate;
 pub mod evidence;
 pub mod health;

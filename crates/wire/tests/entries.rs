@@ -10,7 +10,7 @@ use std::path::Path;
 
 use model::{
     Action, AdminAction, Admitted, CertificateDigest, Code, Effect, Entry, ExchangeId, Finished,
-    LedgerRead, Opened, Operator, Pseudonym, Reading, Reason, Refused, RevisionId, Subject,
+    LedgerRead, Opened, Operator, Passed, Pseudonym, Reading, Reason, Refused, RevisionId, Subject,
     Timestamp, Traffic,
 };
 use wire::evidence::{decode_entry, encode_entry};
@@ -88,6 +88,8 @@ fn entries() -> Vec<(&'static str, Entry)> {
         results: 3,
     };
     let revision = RevisionId(1_795_000_000);
+    let Finished { exchange, admitted: of, time, request, response, .. } = finished();
+    let passed = Passed { exchange, admitted: of, time, request, response };
     let action = AdminAction { time: TIME, operator, action: Action::Apply, revision };
     vec![
         ("opened", Entry::Opened(opened)),
@@ -99,6 +101,7 @@ fn entries() -> Vec<(&'static str, Entry)> {
         ("admitted with fields", Entry::Admitted(Admitted { fields, ..admitted() })),
         ("ledger read", Entry::LedgerRead(read)),
         ("admin action", Entry::AdminAction(action)),
+        ("passed", Entry::Passed(passed)),
     ]
 }
 

@@ -21,7 +21,7 @@ fn finished(index: u64, digest: [u8; 32]) -> Vec<u8> {
     }))
 }
 
-fn receipt(index: u64, path: Vec<[u8; 32]>) -> Vec<u8> {
+fn receipt(index: u64, path: Vec<[u8; 16]>) -> Vec<u8> {
     encode_receipt(&Receipt {
         entry: finished(index, [1; 32]),
         index,
@@ -66,7 +66,7 @@ proptest! {
     #[test]
     fn a_changed_byte_never_reads_as_the_same_receipt(
         index in any::<u64>(),
-        path in proptest::collection::vec(any::<[u8; 32]>(), 0..5),
+        path in proptest::collection::vec(any::<[u8; 16]>(), 0..5),
         at in any::<prop::sample::Index>(),
         flip in 1..=255_u8,
     ) {

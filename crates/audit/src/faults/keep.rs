@@ -45,10 +45,11 @@ impl Site {
         }
     }
 
-    /// Waits until all left segments are sealed and archived, or the disk died.
+    /// Waits until all left segments are sealed and archived, or the disk died. Then there are the
+    /// segment in use and those prepared.
     fn settle(&self, log: &Log, dead: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !dead() && (self.count("log") > 3 || self.count("sealed") > 0) {
+        while !dead() && (self.count("log") != 3 || self.count("sealed") > 0) {
             assert!(Instant::now() < deadline, "not settled: {:?}", log.status().keeping);
             std::thread::sleep(Duration::from_millis(2));
         }

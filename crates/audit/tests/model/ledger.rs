@@ -13,9 +13,11 @@ use tlog::{Head, Signer};
 
 use crate::disk::Disk;
 use crate::frame::{Chain, SECTOR_BYTES};
+use crate::identity::Identity;
 use crate::keep::Keep;
 use crate::model_disk::{ModelDisk, Plan};
-use crate::queue::{Identity, Prepared, Shared, Start};
+use crate::pace::{BUSY_FROM, Pace};
+use crate::queue::{Prepared, Shared, Start};
 use crate::segment::HEADER_BYTES;
 use crate::sync::{Clock, Instant};
 use crate::writer::{Current, Writer};
@@ -82,6 +84,8 @@ impl Ledger {
             prepared: Default::default(),
             pending_entries_max: PENDING_ENTRIES,
             batch_bytes_max: BATCH_BYTES[shuttle::rand::thread_rng().gen_range(0..2)],
+            // Both kinds of pace, from a few entries on.
+            pace: Pace::new([1, BUSY_FROM][shuttle::rand::thread_rng().gen_range(0..2)]),
         }));
         let writer = Writer {
             shared: Arc::clone(&shared),

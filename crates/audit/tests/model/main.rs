@@ -21,10 +21,14 @@ mod fields;
 mod folder;
 #[path = "../../src/frame.rs"]
 mod frame;
+#[path = "../../src/identity.rs"]
+mod identity;
 mod keep;
 mod ledger;
 #[path = "disk.rs"]
 mod model_disk;
+#[path = "../../src/pace.rs"]
+mod pace;
 #[path = "../../src/queue.rs"]
 mod queue;
 #[path = "../../src/receipt.rs"]

@@ -123,6 +123,10 @@ impl Instant {
     pub(crate) fn now() -> Self {
         Self(TIME.with_borrow(|time| time.now))
     }
+
+    pub(crate) fn duration_since(&self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
 }
 
 impl Add<Duration> for Instant {

@@ -119,6 +119,10 @@ pub(crate) fn describe(entry: &Entry) -> String {
             call.request.messages,
             call.response.messages
         ),
+        Entry::Passed(call) => format!(
+            "call {} went on at {}: {} messages there and {} back until then",
+            call.exchange, call.time, call.request.messages, call.response.messages
+        ),
         Entry::LedgerRead(read) => format!(
             "ledger read at {} by {}: {} exchanges for {}, because: {}",
             read.time,

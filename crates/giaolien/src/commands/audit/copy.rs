@@ -37,10 +37,10 @@ impl Copy {
         let before = (before > 0).then_some(before);
         let answer = self.finder.find(criteria, before, limit).context("search the copy")?;
         let exchanges = answer.exchanges.into_iter().map(|found| {
-            let (finished_index, finished) =
-                found.end.map(|end| (end.index, end.bytes)).unwrap_or_default();
+            let (last_index, last) =
+                found.last.map(|last| (last.index, last.bytes)).unwrap_or_default();
             let (index, entry) = (found.index, found.bytes);
-            Exchange { index, entry, finished_index, finished, receipt: Vec::new() }
+            Exchange { index, entry, last_index, last, receipt: Vec::new() }
         });
         Ok(SearchResponse {
             exchanges: exchanges.collect(),

@@ -1,7 +1,7 @@
 //! An exchange as people and programs read it, from the bytes of its entries.
 
 use anyhow::{Context, Result, bail};
-use model::{Admitted, Entry, Finished, Refused};
+use model::{Admitted, Entry, Finished, Passed, Refused};
 use serde_json::{Value, json};
 use wire::evidence::decode_entry;
 use wire::generated::admin::Exchange;
@@ -11,24 +11,24 @@ use wire::generated::admin::Exchange;
 pub(super) struct Shown {
     index: u64,
     first: Entry,
-    finished: Option<(u64, Finished)>,
+    /// Its last entry, if it is another: the end, or how far it had got.
+    last: Option<(u64, Entry)>,
 }
 
 impl Shown {
     /// Reads the entries.
     pub(super) fn of(exchange: &Exchange) -> Result<Self> {
-        let Exchange { index, entry, finished_index, finished, .. } = exchange;
+        let Exchange { index, entry, last_index, last, .. } = exchange;
         let first = decode_entry(entry).with_context(|| format!("entry {index}"))?;
-        let finished = match finished.as_slice() {
+        let last = match last.as_slice() {
             [] => None,
-            bytes => {
-                let end = decode_entry(bytes).with_context(|| format!("entry {finished_index}"))?;
-                let Entry::Finished(end) = end else { bail!("entry {finished_index} is no end") };
-                Some((*finished_index, end))
-            }
+            bytes => match decode_entry(bytes).with_context(|| format!("entry {last_index}"))? {
+                last @ (Entry::Finished(_) | Entry::Passed(_)) => Some((*last_index, last)),
+                _ => bail!("entry {last_index} is of no admitted call"),
+            },
         };
         match first {
-            Entry::Admitted(_) | Entry::Refused(_) => Ok(Self { index: *index, first, finished }),
+            Entry::Admitted(_) | Entry::Refused(_) => Ok(Self { index: *index, first, last }),
             _ => bail!("entry {index} begins no exchange"),
         }
     }
@@ -57,12 +57,16 @@ impl Shown {
             [] => "all fields".to_owned(),
             fields => format!("fields {}", fields.join(", ")),
         };
-        let end = match &self.finished {
-            Some((_, Finished { code, reason: Some(reason), .. })) => {
+        let end = match &self.last {
+            Some((_, Entry::Finished(Finished { code, reason: Some(reason), .. }))) => {
                 format!("{}, {}", code.name(), reason.name())
             }
-            Some((_, Finished { code, .. })) => code.name().to_owned(),
-            None => "no end recorded".to_owned(),
+            Some((_, Entry::Finished(Finished { code, .. }))) => code.name().to_owned(),
+            Some((_, Entry::Passed(Passed { request, response, time, .. }))) => format!(
+                "no end recorded, {} messages there and {} back until {time}",
+                request.messages, response.messages
+            ),
+            _ => "no end recorded".to_owned(),
         };
         let dossier = call.dossier.as_deref().map(|text| format!(", dossier {text}"));
         format!(
@@ -130,22 +134,40 @@ impl Shown {
             }),
             _ => json!({}),
         };
-        let finished = self.finished.as_ref().map(|(index, end)| {
-            json!({
-                "entry": index,
-                "time": end.time.to_string(),
-                "code": end.code.name(),
-                "reason": end.reason.map(|reason| reason.name()),
-                "request_messages": end.request.messages,
-                "request_bytes": end.request.bytes,
-                "response_messages": end.response.messages,
-                "response_bytes": end.response.bytes,
-            })
-        });
+        let (name, last) = match &self.last {
+            Some((index, Entry::Finished(end))) => ("finished", finished(*index, end)),
+            Some((index, Entry::Passed(so_far))) => ("passed", passed(*index, so_far)),
+            _ => ("finished", Value::Null),
+        };
         if let Some(shown) = shown.as_object_mut() {
             shown.insert("entry".to_owned(), json!(self.index));
-            shown.insert("finished".to_owned(), json!(finished));
+            shown.insert(name.to_owned(), last);
         }
         shown
     }
+}
+
+fn finished(entry: u64, end: &Finished) -> Value {
+    json!({
+        "entry": entry,
+        "time": end.time.to_string(),
+        "code": end.code.name(),
+        "reason": end.reason.map(|reason| reason.name()),
+        "request_messages": end.request.messages,
+        "request_bytes": end.request.bytes,
+        "response_messages": end.response.messages,
+        "response_bytes": end.response.bytes,
+    })
+}
+
+/// How far a call without an end had got.
+fn passed(entry: u64, so_far: &Passed) -> Value {
+    json!({
+        "entry": entry,
+        "time": so_far.time.to_string(),
+        "request_messages": so_far.request.messages,
+        "request_bytes": so_far.request.bytes,
+        "response_messages": so_far.response.messages,
+        "response_bytes": so_far.response.bytes,
+    })
 }

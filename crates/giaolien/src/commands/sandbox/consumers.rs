@@ -222,6 +222,7 @@ pub(super) fn exchange(entry: &Entry) -> String {
         Entry::Opened(_) | Entry::LedgerRead(_) | Entry::AdminAction(_) => String::new(),
         Entry::Admitted(call) => call.exchange.to_string(),
         Entry::Refused(call) => call.exchange.to_string(),
+        Entry::Passed(call) => call.exchange.to_string(),
         Entry::Finished(call) => call.exchange.to_string(),
     }
 }
@@ -268,9 +269,7 @@ fn fault(call: &Call, outcome: &Outcome) -> Option<String> {
                 && entry.purpose.as_str() == call.purpose
         }
         Entry::Refused(entry) => call.expected == Expected::Refusal(entry.reason),
-        Entry::Opened(_) | Entry::Finished(_) | Entry::LedgerRead(_) | Entry::AdminAction(_) => {
-            false
-        }
+        _ => false,
     };
     (!proves).then(|| "the receipt proves something else".to_owned())
 }
