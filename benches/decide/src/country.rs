@@ -312,6 +312,7 @@ fn agreement(
         valid_until: Timestamp::from_secs(if lapsed { 1_780_000_000 } else { 1_830_000_000 }),
         state,
         fields: Fields::All,
+        request_fields: Fields::All,
         quota: package.quota,
         subjects: None,
     }

@@ -1,10 +1,13 @@
 //! An agreement in its compiled form.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use mask::Mask;
 use model::{AgreementId, PurposeCode};
 
 use crate::registry::Ix;
+use crate::snapshot::Route;
 use crate::source::{Fields, Mode, Quota, SubjectBudget};
 
 /// A compiled agreement: its id, and what it shares with those that say the same.
@@ -18,31 +21,76 @@ pub struct Agreement {
 /// that say the same, as those of every commune do.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Clauses {
-    pub(crate) service: Ix,
-    /// Indexes into the methods table, sorted; `None` for all of the service.
-    pub(crate) methods: Option<Box<[Ix]>>,
+    pub(crate) coverage: Arc<Coverage>,
     pub(crate) purposes: Box<[PurposeCode]>,
     pub(crate) legal_basis: Box<str>,
     pub(crate) mode: Mode,
-    pub(crate) fields: Fields,
     pub(crate) quota: Box<[Quota]>,
     pub(crate) subjects: Option<SubjectBudget>,
 }
 
-impl Clauses {
-    /// Bytes on the heap, about, with the counters of what shares them.
+/// What an agreement covers, and the masks that keep to it. Shared more widely than the clauses:
+/// there may be a million of those, each with its own legal basis, but never so many of these.
+#[derive(Debug)]
+pub(crate) struct Coverage {
+    pub(crate) service: Ix,
+    /// Indexes into the methods table, sorted; `None` for all of the service.
+    pub(crate) methods: Option<Box<[Ix]>>,
+    /// Of answers.
+    pub(crate) fields: Fields,
+    /// Of requests that update.
+    pub(crate) request_fields: Fields,
+    pub(crate) answer_masks: Masks,
+    pub(crate) request_masks: Masks,
+}
+
+/// Masks by method, sorted. Methods without one need none.
+pub(crate) type Masks = Box<[(Ix, Arc<Mask>)]>;
+
+// The masks follow from the rest and the contract, which is the same for all of a revision.
+impl PartialEq for Coverage {
+    fn eq(&self, other: &Self) -> bool {
+        self.said() == other.said()
+    }
+}
+
+impl Eq for Coverage {}
+
+impl Hash for Coverage {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.said().hash(state);
+    }
+}
+
+impl Coverage {
+    fn said(&self) -> (Ix, Option<&[Ix]>, &Fields, &Fields) {
+        (self.service, self.methods.as_deref(), &self.fields, &self.request_fields)
+    }
+
+    /// Bytes on the heap, about, with the counters of what shares them; masks not counted.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let fields = match &self.fields {
+        let named = |fields: &Fields| match fields {
             Fields::All => 0,
             Fields::Named(names) => names.iter().map(|name| size_of::<String>() + name.len()).sum(),
         };
         size_of::<Self>()
             + 16
             + self.methods.as_deref().map_or(0, size_of_val)
+            + named(&self.fields)
+            + named(&self.request_fields)
+            + size_of_val(&*self.answer_masks)
+            + size_of_val(&*self.request_masks)
+    }
+}
+
+impl Clauses {
+    /// Bytes on the heap, about, with the counters of what shares them; the coverage not counted.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + 16
             + size_of_val(&*self.purposes)
             + self.legal_basis.len()
             + size_of_val(&*self.quota)
-            + fields
     }
 }
 
@@ -75,9 +123,29 @@ impl Agreement {
         self.clauses.mode
     }
 
-    /// The fields it covers: an obligation towards the provider.
+    /// The fields of answers that it covers: an obligation towards the provider.
     pub fn fields(&self) -> &Fields {
-        &self.clauses.fields
+        &self.clauses.coverage.fields
+    }
+
+    /// The fields of requests that it covers, where a method updates.
+    pub fn request_fields(&self) -> &Fields {
+        &self.clauses.coverage.request_fields
+    }
+
+    /// The mask that every answer of a method which the agreement covers has to go through.
+    ///
+    /// `None` says that answers pass untouched: the agreement names no fields, and the contract,
+    /// if there is one for the method, knows nothing secret in them. An agreement that names
+    /// fields has a mask for each of its methods.
+    pub fn answer_mask(&self, route: &Route<'_>) -> Option<&Arc<Mask>> {
+        find(&self.clauses.coverage.answer_masks, route)
+    }
+
+    /// The mask that every request of a method which the agreement covers has to go through, as
+    /// [`Agreement::answer_mask`] for answers. Requests of queries need none.
+    pub fn request_mask(&self, route: &Route<'_>) -> Option<&Arc<Mask>> {
+        find(&self.clauses.coverage.request_masks, route)
     }
 
     /// Bounds on the calls under it, all systems together.
@@ -89,4 +157,9 @@ impl Agreement {
     pub fn subjects(&self) -> Option<SubjectBudget> {
         self.clauses.subjects
     }
+}
+
+fn find<'m>(masks: &'m Masks, route: &Route<'_>) -> Option<&'m Arc<Mask>> {
+    let at = masks.binary_search_by_key(&route.method_ix, |(method, _)| *method).ok()?;
+    masks.get(at).map(|(_, mask)| mask)
 }

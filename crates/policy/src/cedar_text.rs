@@ -35,7 +35,7 @@ impl Snapshot {
         writeln!(text, "permit (")?;
         writeln!(text, "  {},", principal(&consumer))?;
         writeln!(text, "  action,")?;
-        let methods = agreement.clauses.methods.as_deref();
+        let methods = agreement.clauses.coverage.methods.as_deref();
         let path = |ix: &u32| row(&self.registry.methods, *ix).map(|method| &*method.path);
         let methods = methods.map(|methods| methods.iter().filter_map(path).collect::<Vec<_>>());
         match methods.as_deref() {

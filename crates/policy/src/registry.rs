@@ -1,8 +1,10 @@
 //! The compiled registry: members, systems, nodes and purposes, by index and by name.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use mask::Watch;
 use model::{CertificateDigest, Effect, PurposeCode};
 
 use crate::names::Names;
@@ -88,6 +90,26 @@ pub(crate) struct MethodRow {
     pub(crate) node: Ix,
     pub(crate) effect: Effect,
     pub(crate) rules: Rules,
+    /// What the contract says; `None` where it does not know the method.
+    pub(crate) contracted: Option<Box<Contracted>>,
+}
+
+/// What the contract says of a method.
+#[derive(Debug)]
+pub(crate) struct Contracted {
+    pub(crate) request: Side,
+    pub(crate) answer: Side,
+}
+
+/// What the contract says of the requests or answers of a method.
+#[derive(Clone, Debug)]
+pub(crate) struct Side {
+    /// The full name of their type.
+    pub(crate) message: Arc<str>,
+    /// Whether anything in them is secret.
+    pub(crate) has_secret: bool,
+    /// Reads whom they are about, if they say it.
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 /// A consumer as one number: systems come first, then members, then classes.

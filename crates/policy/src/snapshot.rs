@@ -5,17 +5,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use mask::{Contract, Watch};
 use model::{
     Certificate, Effect, IssuerSerial, MethodPath, PurposeCode, Reason, Refusal, RevisionId,
     Timestamp,
 };
 
-use crate::agreement::Agreement;
+use crate::agreement::{Agreement, Coverage};
 use crate::agreements::Agreements;
 use crate::guards::Guards;
-use crate::registry::{Ix, Registry, row};
+use crate::registry::{Contracted, Ix, Registry, row};
 use crate::routes::{Limits, Rules};
 use crate::source::{Member, Node, System, Zone};
+
+/// What agreements cover, each once.
+pub(crate) type Coverages = HashSet<Arc<Coverage>, FixedState>;
 
 /// One revision, compiled. Immutable; shared by all calls that began under it.
 #[derive(Debug, Default)]
@@ -26,6 +30,9 @@ pub struct Snapshot {
     pub(crate) guards: Option<Arc<Guards>>,
     pub(crate) revoked: Arc<HashSet<IssuerSerial, FixedState>>,
     pub(crate) notes: Arc<[String]>,
+    pub(crate) contract: Option<Arc<Contract>>,
+    /// What agreements cover, for those of later revisions that cover the same.
+    pub(crate) coverages: Arc<Coverages>,
 }
 
 /// A caller that the registry knows. Made only by [`Snapshot::identify`] and
@@ -52,6 +59,7 @@ pub struct Route<'a> {
     /// What holds for its calls.
     pub limits: &'a Limits,
     pub(crate) rules: &'a Rules,
+    pub(crate) contracted: Option<&'a Contracted>,
     pub(crate) service_ix: Ix,
     pub(crate) method_ix: Ix,
     /// Where the method stands in its service.
@@ -105,7 +113,13 @@ impl Snapshot {
         &self.notes
     }
 
+    /// What the services' messages hold; `None` where nobody has said.
+    pub fn contract(&self) -> Option<&Arc<Contract>> {
+        self.contract.as_ref()
+    }
+
     /// Bytes on the heap that agreements and policies take, about. Revisions share most of them.
+    /// Masks are not counted.
     pub fn memory_bytes(&self) -> usize {
         let guards = self.guards.as_ref().map_or(0, |guards| guards.engine.memory_bytes());
         self.agreements.memory_bytes() + guards
@@ -172,6 +186,7 @@ impl Snapshot {
             effect: method.effect,
             limits: &method.rules.limits,
             rules: &method.rules,
+            contracted: method.contracted.as_deref(),
             service_ix: method.service,
             method_ix,
             place: method.place,
@@ -181,5 +196,19 @@ impl Snapshot {
     /// The zone that holds `address`: the one with the longest prefix.
     pub fn zone(&self, address: IpAddr) -> Option<&Zone> {
         row(&self.registry.zones, self.registry.zone_of.of(address)?)
+    }
+}
+
+impl<'a> Route<'a> {
+    /// Reads whom a request of the method is about. `None` where the contract does not know the
+    /// method, or no field of the request says whom.
+    pub fn request_watch(&self) -> Option<&'a Watch> {
+        self.contracted?.request.watch.as_deref()
+    }
+
+    /// Reads whom an answer of the method is about. `None` where the contract does not know the
+    /// method, or no field of the answer says whom.
+    pub fn answer_watch(&self) -> Option<&'a Watch> {
+        self.contracted?.answer.watch.as_deref()
     }
 }

@@ -42,6 +42,8 @@ pub struct Source {
     pub utc_offset_minutes: i32,
     /// Certificates on the revocation lists.
     pub revoked: Vec<IssuerSerial>,
+    /// What the services' messages hold; `None` where nobody has said.
+    pub contract: Option<Arc<mask::Contract>>,
 }
 
 /// What policies may ask of an object beside what the registry says anyway.
@@ -265,8 +267,10 @@ pub struct Agreement {
     pub valid_until: Timestamp,
     /// Where it stands.
     pub state: State,
-    /// The fields it covers.
+    /// The fields of answers that it covers.
     pub fields: Fields,
+    /// The fields of requests that it covers, for methods that update.
+    pub request_fields: Fields,
     /// Bounds on the calls under it, all systems together. Every one must hold.
     pub quota: Vec<Quota>,
     /// Bounds on the persons a system may ask about; `None` without any.
@@ -276,10 +280,11 @@ pub struct Agreement {
 /// The fields that an agreement covers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Fields {
-    /// Whatever the provider answers.
+    /// All but what the contract calls secret.
     #[default]
     All,
-    /// These, by path or by class. An obligation: nothing else may reach the consumer.
+    /// These, by path or by class, as [`mask::Selection::from_items`] takes them. An obligation:
+    /// nothing else may pass.
     Named(Vec<String>),
 }
 

@@ -61,7 +61,7 @@ impl Slot {
         if !self.wide {
             return self.methods == u64::MAX || place < MASK_BITS && self.methods >> place & 1 == 1;
         }
-        let named = self.agreement.clauses.methods.as_ref();
+        let named = self.agreement.clauses.coverage.methods.as_ref();
         named.is_some_and(|methods| methods.binary_search(&method).is_ok())
     }
 
@@ -87,7 +87,7 @@ pub(crate) struct Compiled {
 impl Compiled {
     pub(super) fn slots(self) -> impl Iterator<Item = Slot> {
         let Self { key, purposes, state, valid_from, valid_until, agreement, first_method } = self;
-        let named = agreement.clauses.methods.as_deref();
+        let named = agreement.clauses.coverage.methods.as_deref();
         let mask = named.map_or(Some(u64::MAX), |methods| mask(methods, first_method));
         let (wide, methods) = (mask.is_none(), mask.unwrap_or_default());
         purposes.into_iter().map(move |purpose| Slot {

@@ -6,22 +6,24 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use model::AgreementId;
 
-use crate::agreement::{Agreement, Clauses};
+use crate::agreement::{Agreement, Clauses, Coverage};
 use crate::agreements::{ALIKE_MAX, Agreements, Compiled, Key, TooManyAlike};
+use crate::compile::coverage::Covering;
 use crate::compile::{Change, Problems, resolve};
 use crate::problem::Subject;
 use crate::registry::{ConsumerIx, Ix, Registry, row};
+use crate::snapshot::Coverages;
 use crate::source::{self, Consumer, Fields, Methods};
 
 /// Clauses that were met already, for sharing.
 type Pool = HashSet<Arc<Clauses>, FixedState>;
 
-/// Compiles all agreements of a revision; `None` if any has a problem.
+/// Compiles all agreements of a revision, with what they cover; `None` if any has a problem.
 pub(super) fn compile(
-    registry: &Registry,
+    mut covering: Covering<'_>,
     problems: &mut Problems,
     agreements: Vec<source::Agreement>,
-) -> Option<Agreements> {
+) -> Option<(Agreements, Coverages)> {
     let before = problems.found.len();
     let mut pool = Pool::default();
     let mut ids: HashSet<_, FixedState> = HashSet::default();
@@ -31,15 +33,18 @@ pub(super) fn compile(
             let subject = Subject::Agreement(agreement.id.to_string());
             problems.add(&subject, "id", "a second one", "one agreement with this id");
         }
-        compiled.extend(compile_one(registry, problems, &mut pool, agreement));
+        compiled.extend(compile_one(&mut covering, problems, &mut pool, agreement));
     }
-    let clauses_bytes = pool.iter().map(|clauses| clauses.memory_bytes()).sum();
+    let clauses_bytes: usize = pool.iter().map(|clauses| clauses.memory_bytes()).sum();
     drop((pool, ids));
+    let consumers = covering.registry().consumers();
+    let coverages = covering.into_new();
+    let coverage_bytes: usize = coverages.iter().map(|coverage| coverage.memory_bytes()).sum();
     if problems.found.len() > before {
         return None;
     }
-    match Agreements::build(compiled, registry.consumers(), clauses_bytes) {
-        Ok(agreements) => Some(agreements),
+    match Agreements::build(compiled, consumers, clauses_bytes + coverage_bytes) {
+        Ok(agreements) => Some((agreements, coverages)),
         Err(too_many) => {
             report(problems, &too_many);
             None
@@ -47,13 +52,14 @@ pub(super) fn compile(
     }
 }
 
-/// Applies `changes`, of which a later one counts for the same agreement.
+/// Applies `changes`, of which a later one counts for the same agreement. Returns what is covered
+/// that was not before.
 pub(super) fn amend(
-    registry: &Registry,
+    mut covering: Covering<'_>,
     agreements: &mut Agreements,
     problems: &mut Problems,
     changes: Vec<Change>,
-) {
+) -> Coverages {
     let mut pool = Pool::default();
     let mut edits: BTreeMap<AgreementId, Option<Compiled>> = BTreeMap::new();
     for change in changes {
@@ -67,7 +73,7 @@ pub(super) fn amend(
         pool.extend(before.iter().map(|slot| slot.agreement.clauses.clone()));
         match put {
             Some(agreement) => {
-                let compiled = compile_one(registry, problems, &mut pool, agreement);
+                let compiled = compile_one(&mut covering, problems, &mut pool, agreement);
                 edits.extend(compiled.map(|compiled| (id, Some(compiled))));
             }
             None if is_there => drop(edits.insert(id, None)),
@@ -78,13 +84,17 @@ pub(super) fn amend(
         }
     }
     let fresh = pool.iter().filter(|clauses| Arc::strong_count(clauses) <= 2);
-    let clauses_bytes = fresh.map(|clauses| clauses.memory_bytes()).sum();
+    let clauses_bytes: usize = fresh.map(|clauses| clauses.memory_bytes()).sum();
     drop(pool);
+    let new = covering.into_new();
+    let coverage_bytes: usize = new.iter().map(|coverage| coverage.memory_bytes()).sum();
+    let bytes = clauses_bytes + coverage_bytes;
     if problems.found.is_empty()
-        && let Err(too_many) = agreements.amend(edits.into_iter().collect(), clauses_bytes)
+        && let Err(too_many) = agreements.amend(edits.into_iter().collect(), bytes)
     {
         report(problems, &too_many);
     }
+    new
 }
 
 fn report(problems: &mut Problems, TooManyAlike(id): &TooManyAlike) {
@@ -94,12 +104,13 @@ fn report(problems: &mut Problems, TooManyAlike(id): &TooManyAlike) {
 }
 
 fn compile_one(
-    registry: &Registry,
+    covering: &mut Covering<'_>,
     problems: &mut Problems,
     pool: &mut Pool,
     agreement: source::Agreement,
 ) -> Option<Compiled> {
     let before = problems.found.len();
+    let registry = covering.registry();
     let subject = Subject::Agreement(agreement.id.to_string());
     let purposes = purposes(registry, problems, &subject, &agreement);
     terms(problems, &subject, &agreement);
@@ -116,13 +127,26 @@ fn compile_one(
     }
     let (consumer, service) = (consumer?, service?);
     let first_method = row(&registry.services, service)?.methods.0;
-    let clauses = Arc::new(Clauses {
+    let coverage = Coverage {
         service,
         methods,
+        fields: agreement.fields,
+        request_fields: agreement.request_fields,
+        answer_masks: Box::default(),
+        request_masks: Box::default(),
+    };
+    if agreement.subjects.is_some() {
+        covering.check_subjects(problems, &subject, &coverage);
+    }
+    let coverage = covering.share(problems, &subject, coverage)?;
+    if problems.found.len() > before {
+        return None;
+    }
+    let clauses = Arc::new(Clauses {
+        coverage,
         purposes: agreement.purposes.into(),
         legal_basis: agreement.legal_basis.into(),
         mode: agreement.mode,
-        fields: agreement.fields,
         quota: agreement.quota.into(),
         subjects: agreement.subjects,
     });
@@ -181,8 +205,12 @@ fn terms(problems: &mut Problems, subject: &Subject, agreement: &source::Agreeme
     if matches!(&agreement.methods, Methods::Named(names) if names.is_empty()) {
         problems.add(subject, "methods", "none", "`all`, or at least one method");
     }
-    if matches!(&agreement.fields, Fields::Named(names) if names.is_empty()) {
-        problems.add(subject, "fields", "none", "`all`, or at least one field");
+    for (key, fields) in
+        [("fields", &agreement.fields), ("request_fields", &agreement.request_fields)]
+    {
+        if matches!(fields, Fields::Named(names) if names.is_empty()) {
+            problems.add(subject, key, "none", "`all`, or at least one field");
+        }
     }
     if agreement.subjects.is_some_and(|it| it.hour_max.or(it.day_max).is_none()) {
         problems.add(subject, "subjects", "no bound", "`hour_max`, `day_max` or both");

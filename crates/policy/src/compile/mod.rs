@@ -1,7 +1,10 @@
 //! From source to snapshot: every reference resolved, every problem found in one pass.
 
 mod agreements;
+mod contracts;
+mod coverage;
 mod guards;
+mod masks;
 mod nearest;
 mod nodes;
 mod registry;
@@ -15,9 +18,10 @@ use crate::entities::{GIVEN, entities};
 use crate::names::Names;
 use crate::problem::{Problem, Subject};
 use crate::registry::{Ix, Registry};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Coverages, Snapshot};
 use crate::source::{Agreement, Attributes, Source};
 
+use coverage::Covering;
 pub use nearest::nearest;
 
 /// Problems that get a hint. Each hint compares the word with every known one.
@@ -51,21 +55,25 @@ impl Snapshot {
         registry::systems(&mut registry, &mut problems, source.systems);
         registry::purposes(&mut registry, &mut problems, source.purposes);
         registry::zones(&mut registry, &mut problems, source.zones);
-        nodes::compile(&mut registry, &mut problems, source.nodes);
+        nodes::compile(&mut registry, &mut problems, source.nodes, source.contract.as_deref());
         routes::compile(&mut registry, &mut problems, &source.routes);
         let offset = source.utc_offset_minutes;
         let guards = guarded.and_then(|(files, entities)| {
             guards::compile(&registry, &mut problems, &files, entities, offset)
         });
-        let agreements = agreements::compile(&registry, &mut problems, source.agreements);
+        let shared = Coverages::default();
+        let covering = Covering::new(&registry, source.contract.as_deref(), &shared);
+        let agreements = agreements::compile(covering, &mut problems, source.agreements);
         match (problems.found.is_empty(), agreements) {
-            (true, Some(agreements)) => Ok(Self {
+            (true, Some((agreements, coverages))) => Ok(Self {
                 revision: source.revision,
                 registry: Arc::new(registry),
                 agreements,
                 notes: guards.as_ref().map(guards::notes).unwrap_or_default().into(),
                 guards: guards.map(Arc::new),
                 revoked: Arc::new(source.revoked.into_iter().collect()),
+                contract: source.contract,
+                coverages: Arc::new(coverages),
             }),
             _ => Err(problems.found),
         }
@@ -80,7 +88,8 @@ impl Snapshot {
     pub fn amend(&self, revision: RevisionId, changes: Vec<Change>) -> Result<Self, Vec<Problem>> {
         let mut problems = Problems::default();
         let mut agreements = self.agreements.clone();
-        agreements::amend(&self.registry, &mut agreements, &mut problems, changes);
+        let covering = Covering::new(&self.registry, self.contract.as_deref(), &self.coverages);
+        let new = agreements::amend(covering, &mut agreements, &mut problems, changes);
         match problems.found.is_empty() {
             true => Ok(Self {
                 revision,
@@ -89,6 +98,8 @@ impl Snapshot {
                 guards: self.guards.clone(),
                 revoked: self.revoked.clone(),
                 notes: self.notes.clone(),
+                contract: self.contract.clone(),
+                coverages: coverage::joined(&self.coverages, new),
             }),
             false => Err(problems.found),
         }
@@ -110,6 +121,21 @@ impl Problems {
             expected: expected.to_owned(),
             hint: None,
         });
+    }
+
+    /// With what may help.
+    fn add_hinted(
+        &mut self,
+        subject: &Subject,
+        field: &str,
+        found: impl Into<String>,
+        expected: &str,
+        hint: Option<String>,
+    ) {
+        self.add(subject, field, found, expected);
+        if let Some(problem) = self.found.last_mut() {
+            problem.hint = hint;
+        }
     }
 
     /// A reference to what is not registered, with what may have been meant, for as long as

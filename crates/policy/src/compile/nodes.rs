@@ -1,12 +1,21 @@
 //! Compiles nodes, their services and methods.
 
+use mask::Contract;
+
+use crate::compile::contracts::Sides;
 use crate::compile::{Problems, attributes, enroll, resolve};
 use crate::problem::Subject;
 use crate::registry::{Ix, MethodRow, Registry, ServiceRow, count};
 use crate::routes::Rules;
 use crate::source::{Node, Service};
 
-pub(super) fn compile(registry: &mut Registry, problems: &mut Problems, nodes: Vec<Node>) {
+pub(super) fn compile(
+    registry: &mut Registry,
+    problems: &mut Problems,
+    nodes: Vec<Node>,
+    contract: Option<&Contract>,
+) {
+    let mut sides = Sides::new(contract);
     for (node, ix) in nodes.into_iter().zip(0..) {
         let subject = Subject::Node(node.id.to_string());
         enroll(problems, &mut registry.names.nodes, &subject, node.id.as_str());
@@ -24,7 +33,7 @@ pub(super) fn compile(registry: &mut Registry, problems: &mut Problems, nodes: V
         }
         for (service, n) in node.services.iter().zip(0..) {
             let field = format!("services[{n}]");
-            compile_service(registry, problems, &subject, &field, service, ix);
+            compile_service(registry, problems, &mut sides, (&subject, &field), service, ix);
         }
         registry.nodes.push(node);
     }
@@ -33,8 +42,8 @@ pub(super) fn compile(registry: &mut Registry, problems: &mut Problems, nodes: V
 fn compile_service(
     registry: &mut Registry,
     problems: &mut Problems,
-    subject: &Subject,
-    field: &str,
+    sides: &mut Sides<'_>,
+    (subject, field): (&Subject, &str),
     service: &Service,
     node: Ix,
 ) {
@@ -46,12 +55,18 @@ fn compile_service(
     let service_ix = count(&registry.services);
     registry.names.services.push(&service.name);
     let first = count(&registry.methods);
+    let is_known = sides.knows(&service.name);
     for (method, place) in service.methods.iter().zip(0..) {
         let path: Box<str> = format!("/{}/{}", service.name, method.name).into();
         if !registry.names.paths.push(&path) {
             let found = format!("method `{}` a second time", method.name);
             problems.add(subject, field, found, "each method once");
         }
+        let at = format!("{field}.methods[{place}]");
+        let contracted = match is_known {
+            true => sides.method(problems, subject, &at, &path),
+            false => None,
+        };
         registry.methods.push(MethodRow {
             path,
             service: service_ix,
@@ -59,6 +74,7 @@ fn compile_service(
             node,
             effect: method.effect,
             rules: Rules::default(),
+            contracted,
         });
     }
     let methods = (first, count(&registry.methods));

@@ -53,6 +53,7 @@ pub fn agreement(id: &str, consumer: Consumer) -> Agreement {
         valid_until: Timestamp::from_secs(1_830_000_000),
         state: State::Active,
         fields: Fields::All,
+        request_fields: Fields::All,
         quota: Vec::new(),
         subjects: None,
     }
