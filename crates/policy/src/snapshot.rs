@@ -202,13 +202,13 @@ impl Snapshot {
 impl<'a> Route<'a> {
     /// Reads whom a request of the method is about. `None` where the contract does not know the
     /// method, or no field of the request says whom.
-    pub fn request_watch(&self) -> Option<&'a Watch> {
-        self.contracted?.request.watch.as_deref()
+    pub fn request_watch(&self) -> Option<&'a Arc<Watch>> {
+        self.contracted?.request.watch.as_ref()
     }
 
     /// Reads whom an answer of the method is about. `None` where the contract does not know the
     /// method, or no field of the answer says whom.
-    pub fn answer_watch(&self) -> Option<&'a Watch> {
-        self.contracted?.answer.watch.as_deref()
+    pub fn answer_watch(&self) -> Option<&'a Arc<Watch>> {
+        self.contracted?.answer.watch.as_ref()
     }
 }
