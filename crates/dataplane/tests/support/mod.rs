@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use audit::{Log, Options};
 use dataplane::{Gateway, Identity, Limits, Live, Settings};
-use model::{CertificateDigest, Effect, Entry, Pseudonyms, Reason, RevisionId, Timestamp};
+use model::{CertificateDigest, Effect, Entry, PseudonymKey, Pseudonyms, Reason, RevisionId, Timestamp};
 use policy::source::{
     Agreement, Attributes, Consumer, Endpoint, Fields, Member, Method, Methods, Mode, Node,
     Purpose, RouteRule, Service, State, System,
@@ -83,7 +83,7 @@ impl World {
             server: identity(&server),
             client_authorities: vec![authority.certificate_der().into()],
             upstream: identity(&upstream),
-            pseudonyms: Pseudonyms::default(),
+            pseudonyms: pseudonyms(),
             limits: bounds,
         };
         let gateway =
@@ -173,6 +173,21 @@ impl World {
         .await
         .unwrap()
     }
+}
+
+/// The key of one year.
+pub fn pseudonyms() -> Pseudonyms {
+    let key = PseudonymKey::from_hex(&"01ab".repeat(16)).unwrap();
+    Pseudonyms::new(vec![("2026".parse().unwrap(), key)])
+}
+
+/// What contract a text in the language of `.proto` files makes.
+pub fn contract(text: &str) -> Arc<mask::Contract> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("test.proto"), text).unwrap();
+    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
+    let set = protox::compile(["test.proto"], [folder.path(), ours.as_ref()]).unwrap();
+    Arc::new(mask::Contract::from_descriptor_set(&prost::Message::encode_to_vec(&set)).unwrap())
 }
 
 fn revision(authority: &Authority, system: &Issued, echo: SocketAddr) -> Source {
