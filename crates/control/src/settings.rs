@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::{CertificateDigest, Pseudonyms};
 
 use crate::events::Events;
+use crate::keeping::{Archive, Retention, Sealing};
 use crate::material::{Identity, RevocationList};
 
 /// What `gateway.yaml` says, with the files that it names read and checked. Paths are relative to
@@ -156,6 +157,12 @@ pub struct Ledger {
     /// The keys under which persons stand in the ledger. They come from files that are never inside
     /// the ledger's folder.
     pub pseudonyms: Pseudonyms,
+    /// How full segments are sealed; `None` leaves them as they are.
+    pub sealing: Option<Sealing>,
+    /// Where sealed segments go in time; `None` leaves them in the ledger's folder.
+    pub archive: Option<Archive>,
+    /// How long entries are kept at least.
+    pub retention: Retention,
 }
 
 /// Bounds on what the gateway takes on.

@@ -2,11 +2,14 @@
 
 mod assemble;
 mod commands;
+mod exporting;
 mod progress;
 mod reading;
 mod reload;
+mod removing;
 mod security;
 mod telemetry;
+mod terms;
 
 use std::process::ExitCode;
 

@@ -219,7 +219,10 @@ fn state(metadata: &mut MetadataMap, call: &Call) {
 /// The exchange id of an entry of a call.
 pub(super) fn exchange(entry: &Entry) -> String {
     match entry {
-        Entry::Opened(_) | Entry::LedgerRead(_) | Entry::AdminAction(_) => String::new(),
+        Entry::Opened(_)
+        | Entry::LedgerRead(_)
+        | Entry::AdminAction(_)
+        | Entry::SegmentRemoved(_) => String::new(),
         Entry::Admitted(call) => call.exchange.to_string(),
         Entry::Refused(call) => call.exchange.to_string(),
         Entry::Finished(call) => call.exchange.to_string(),
@@ -268,9 +271,11 @@ fn fault(call: &Call, outcome: &Outcome) -> Option<String> {
                 && entry.purpose.as_str() == call.purpose
         }
         Entry::Refused(entry) => call.expected == Expected::Refusal(entry.reason),
-        Entry::Opened(_) | Entry::Finished(_) | Entry::LedgerRead(_) | Entry::AdminAction(_) => {
-            false
-        }
+        Entry::Opened(_)
+        | Entry::Finished(_)
+        | Entry::LedgerRead(_)
+        | Entry::AdminAction(_)
+        | Entry::SegmentRemoved(_) => false,
     };
     (!proves).then(|| "the receipt proves something else".to_owned())
 }

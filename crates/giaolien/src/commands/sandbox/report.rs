@@ -226,9 +226,11 @@ fn member(entry: &Entry) -> Option<&MemberId> {
     match entry {
         Entry::Admitted(call) => Some(&call.member),
         Entry::Refused(call) => call.member.as_ref(),
-        Entry::Opened(_) | Entry::Finished(_) | Entry::LedgerRead(_) | Entry::AdminAction(_) => {
-            None
-        }
+        Entry::Opened(_)
+        | Entry::Finished(_)
+        | Entry::LedgerRead(_)
+        | Entry::AdminAction(_)
+        | Entry::SegmentRemoved(_) => None,
     }
 }
 
