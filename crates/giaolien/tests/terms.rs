@@ -192,6 +192,7 @@ async fn a_ledger_lives_through_sealing_archive_and_removal() {
     assert!(readings.len() >= 3, "each page is a reading: {readings:?}");
     let nobody = [&acts[..], &["--operator", "nobody"]].concat();
     assert!(json(&ask(&world, &gateway, &nobody)).is_empty());
+    exported(&world, &gateway);
     gateway.kill();
     let verified = verify(&world);
     assert_eq!(verified.code, 0, "{}", verified.stderr);
@@ -203,6 +204,33 @@ async fn a_ledger_lives_through_sealing_archive_and_removal() {
     assert!(json(&ask(&world, &gateway, &SEARCH)).len() >= left.len());
     gateway.stop();
     tampered(&world, &archived);
+}
+
+/// Exports of the gateway are recorded and not verified; those of a folder the other way round.
+fn exported(world: &World, gateway: &Gateway) {
+    let asked = ["audit", "export", "--reason", "report", "--first", "1500", "--last", "1999"];
+    let lines = json(&ask(world, gateway, &asked));
+    let (last, rows) = lines.split_last().unwrap();
+    assert_eq!((&last["kind"], &last["verified"]), (&"export".into(), &false.into()));
+    assert!(!rows.is_empty() && last["rows"] == rows.len());
+    let acts = ["audit", "acts", "--reason", "review", "--format", "json", "--limit", "1"];
+    let told = json(&ask(world, gateway, &acts));
+    assert_eq!(
+        (&told[0]["reading"], &told[0]["criteria"]),
+        (&"export".into(), &"entries=1500..2000".into())
+    );
+    let (ledger, archive) = (world.ledger_folder(), archive(world));
+    let out = world.folder.path().join("entries.parquet");
+    let keys = KEYS
+        .map(|(id, _)| format!("{id}={}", world.config_file(&format!("pki/{id}.key")).display()));
+    let of = ["audit", "export", text(&ledger), "--archive", text(&archive)];
+    let parquet = [&of[..], &["--format", "parquet", "--out", text(&out)]].concat();
+    assert_eq!(giaolien(&parquet).code, 2, "without keys");
+    assert!(!out.exists());
+    let opened = ["--sealing-key", &keys[0], "--sealing-key", &keys[1]];
+    let ran = giaolien(&[&parquet[..], &opened].concat());
+    assert!(ran.code == 0 && ran.stderr.contains("all of it verified"), "{ran:?}");
+    assert!(fs::read(&out).unwrap().ends_with(b"PAR1"));
 }
 
 /// A changed byte of the archive is found and named.

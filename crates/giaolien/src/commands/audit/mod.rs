@@ -4,6 +4,7 @@ mod acts;
 mod copy;
 mod criteria;
 mod expire;
+mod export;
 mod place;
 mod search;
 mod shown;
@@ -83,6 +84,19 @@ pub(crate) enum Audit {
     #[command(after_help = "Examples:\n  giaolien audit expire --config /etc/giaolien\n  \
         giaolien audit expire --config /etc/giaolien --remove --why 'term over, order 12/2036'")]
     Expire(expire::Expire),
+    /// Writes entries as rows with named columns: JSON lines, or Parquet.
+    ///
+    /// Of a ledger folder, all of which is verified meanwhile; that is recorded nowhere. Without a
+    /// folder, of a running gateway, which records who exports what and why; then nothing is
+    /// verified, and the end of the export says so. Persons stay pseudonyms. Exits with 0, 1 if the
+    /// ledger is not whole or the gateway declines, 2 if not all could be read or reached; there is no
+    /// file unless it is 0.
+    #[command(
+        after_help = "Examples:\n  giaolien audit export copy/ledger --ledger-key ledger.pub \
+        --format parquet --out entries.parquet\n  giaolien audit export --config /etc/giaolien \
+        --reason 'yearly report' --first 0 --last 99999 > entries.jsonl"
+    )]
+    Export(Box<export::Export>),
 }
 
 impl Audit {
@@ -95,6 +109,7 @@ impl Audit {
             Self::Subject(subject) => return subject.run(),
             Self::Acts(acts) => return acts.run(),
             Self::Expire(expire) => return expire.run(),
+            Self::Export(export) => return export.run(),
         };
         let key = key.as_deref().map(read_key).transpose();
         let verified = match source.and_then(|source| Ok((source, key?))) {
