@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use crate::SearchError;
 
 /// Raised whenever tables or their meaning change: an index of another version is made anew.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 /// Statements that stay prepared.
 const STATEMENTS: usize = 32;
 /// Cache of the connection that fills the index, in KiB.
@@ -18,6 +18,8 @@ const CHECKPOINT_PAGES: i64 = 16_384;
 // some blocks, so that what is added lies near what was added before; otherwise each of these
 // hashes would touch another page of the whole index.
 // `block`: the times between which the exchanges of a block began.
+// `act`: a row for each entry about what an operator did.
+// `hole`: entries that were passed over, since their segment was away or stayed shut.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE word (
@@ -52,6 +54,15 @@ CREATE TABLE block (
     number INTEGER PRIMARY KEY,
     earliest INTEGER NOT NULL,
     latest INTEGER NOT NULL
+);
+CREATE TABLE act (
+    entry INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL
+);
+CREATE TABLE hole (
+    first INTEGER PRIMARY KEY,
+    next INTEGER NOT NULL,
+    why TEXT NOT NULL
 );
 ";
 

@@ -49,6 +49,9 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
         Entry::Passed(passed) => pb::entry::Kind::Passed(calls::from_passed(passed)),
         Entry::LedgerRead(read) => pb::entry::Kind::LedgerRead(operators::from_read(read)),
         Entry::AdminAction(action) => pb::entry::Kind::AdminAction(operators::from_action(action)),
+        Entry::SegmentRemoved(removed) => {
+            pb::entry::Kind::SegmentRemoved(operators::from_removal(removed))
+        }
     };
     pb::Entry { kind: Some(kind) }.encode_to_vec()
 }
@@ -87,6 +90,9 @@ fn read_entry(bytes: &[u8]) -> Result<Entry, EvidenceError> {
         pb::entry::Kind::Passed(passed) => Entry::Passed(calls::to_passed(passed)?),
         pb::entry::Kind::LedgerRead(read) => Entry::LedgerRead(operators::to_read(read)?),
         pb::entry::Kind::AdminAction(done) => Entry::AdminAction(operators::to_action(done)?),
+        pb::entry::Kind::SegmentRemoved(removed) => {
+            Entry::SegmentRemoved(operators::to_removal(removed)?)
+        }
     })
 }
 

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use clap::Subcommand;
-use model::{Action, Entry, Operator, Receipt as Carried};
+use model::{Action, Entry, Operator, Reading, Receipt as Carried};
 use tlog::bundle::{BUNDLE_BYTES_MAX, Bundle};
 use tlog::{VerifyingKey, WitnessKey};
 
@@ -223,14 +223,21 @@ pub(crate) fn describe(entry: &Entry) -> String {
             "call {} went on at {}: {} messages there and {} back until then",
             call.exchange, call.time, call.request.messages, call.response.messages
         ),
-        Entry::LedgerRead(read) => format!(
-            "ledger read at {} by {}: {} exchanges for {}, because: {}",
-            read.time,
-            operator(&read.operator),
-            read.results,
-            read.criteria,
-            read.why
-        ),
+        Entry::LedgerRead(read) => {
+            let what = match read.reading {
+                Reading::Search | Reading::Subject => "exchanges",
+                Reading::Acts => "acts of operators",
+                Reading::Export => "entries exported",
+            };
+            format!(
+                "ledger read at {} by {}: {} {what} for {}, because: {}",
+                read.time,
+                operator(&read.operator),
+                read.results,
+                read.criteria,
+                read.why
+            )
+        }
         Entry::AdminAction(done) => format!(
             "{} at {} by {}",
             match done.action {
@@ -238,6 +245,16 @@ pub(crate) fn describe(entry: &Entry) -> String {
             },
             done.time,
             operator(&done.operator)
+        ),
+        Entry::SegmentRemoved(removed) => format!(
+            "{} entries from {} on removed with segment {} at {} by {}, kept until {}, because: {}",
+            removed.count,
+            removed.first,
+            removed.segment,
+            removed.time,
+            operator(&removed.operator),
+            removed.keep_until,
+            removed.why
         ),
     }
 }
