@@ -30,6 +30,8 @@ pub(crate) struct Listing {
     pub(crate) segments: Vec<u64>,
     /// Numbers of the closed segments, ascending; one may have a raw file beside it.
     pub(crate) closed: Vec<u64>,
+    /// Numbers of the segments whose entries were removed; they are among the closed.
+    pub(crate) gone: Vec<u64>,
     /// Files left over from a write that a crash cut.
     pub(crate) temporary: Vec<PathBuf>,
     /// Files that are none of ours.
@@ -105,6 +107,7 @@ pub(crate) fn list(folder: &Path) -> io::Result<Listing> {
         };
         if let Some(number) = closed_number(name) {
             listing.closed.push(number);
+            listing.gone.extend(number_of(name, GONE_SUFFIX));
             continue;
         }
         match segment_number(name) {

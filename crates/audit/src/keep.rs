@@ -185,21 +185,28 @@ impl Keeper {
 
     fn run(self) {
         let retry = self.sealing.as_ref().map_or(IDLE_PAUSE, |sealing| sealing.retry_pause);
+        // What is to be archived young is looked at as often.
+        let after = self.archive.as_ref().map_or(IDLE_PAUSE, |archive| archive.after);
+        let idle = after.clamp(CHECKPOINT_PAUSE, IDLE_PAUSE);
         // A ledger that failed is left as it is, for the next start to look at.
         while !self.keep.ended() && !matches!(self.shared.head().1, Some(Trouble::Failed(_))) {
             let since = self.keep.written();
             match self.pass(since) {
                 Ok(Pass::Done) => {
                     self.keep.change(|keeping| keeping.trouble = None);
-                    self.keep.sleep(since, IDLE_PAUSE, true);
+                    self.keep.sleep(since, idle, true);
                 }
                 Ok(Pass::Uncovered) => self.keep.sleep(since, CHECKPOINT_PAUSE, false),
                 Err(SealError::Stopped) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "segment not sealed or archived, tried again later");
+                    let why: Arc<str> = error.to_string().into();
+                    if self.keep.keeping().trouble.as_ref() != Some(&why) {
+                        // Once, not with each attempt.
+                        tracing::warn!(%error, "segment not sealed or archived, tried again");
+                    }
                     self.keep.change(|keeping| {
                         keeping.failed += 1;
-                        keeping.trouble = Some(error.to_string().into());
+                        keeping.trouble = Some(why);
                     });
                     self.keep.sleep(since, retry, false);
                 }

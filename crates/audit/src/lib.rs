@@ -66,6 +66,7 @@ mod ticket;
 mod tiler;
 mod tiles;
 mod verify;
+mod window;
 mod writer;
 mod zeros;
 
@@ -76,7 +77,7 @@ pub use frame::ENTRY_BYTES_MAX;
 pub use keep::{Archive, EntryTerm, Keeping, Sealing};
 pub use keys::{Keys, KeysError};
 pub use log::{CloseError, Log, Options, Recovered, Status};
-pub use lookup::{Held, Reader};
+pub use lookup::{Held, Lost, Reader};
 pub use queue::{AppendError, Trouble};
 pub use read::{Absence, Entries, ReadError, Record, Records, entries, records};
 pub use receipt::{GROUP_ENTRIES_MAX, ReceiptError, verify_receipt};

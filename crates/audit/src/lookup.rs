@@ -1,29 +1,30 @@
 //! Single entries by their index, and frames one after the other: for indexes and what they find.
 //!
 //! A frame that is asked for is read whole and its checksum compared. To find it, the headers of
-//! the frames before it in its segment are read once; where some of them are is remembered.
+//! the frames before it in its segment are read once; where some of them are is remembered. Of a
+//! sealed segment only the block is opened that the frame lies in.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use model::{Receipt, Timestamp};
 use tlog::sign::{Origin, Signer};
 use tlog::tree::{self, Hash};
 
+use crate::closed::Closed;
 use crate::folder;
 use crate::frame::{FRAME_HEADER_BYTES, Frame, FrameFault, FrameHeader};
-use crate::read::ReadError;
+use crate::read::{Absence, ReadError};
 use crate::receipt::Commit;
-use crate::scan::header_block;
-use crate::segment::{HEADER_BYTES, HeaderBlock, SegmentHeader, is_segment_length};
+use crate::segment::HEADER_BYTES;
+use crate::source::Source;
+use crate::window::Window;
 
-/// Bytes of a segment that are read at once.
-const WINDOW_BYTES: usize = 256 << 10;
 /// Bytes between frames whose place is remembered, at least.
 const PLACES_APART_BYTES: usize = 128 << 10;
+/// Segments that are kept open.
+const WINDOWS_MAX: usize = 4;
 
 /// What one sync made durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +52,18 @@ impl Held {
     }
 }
 
-/// Reads a ledger folder by index; another process or thread may be writing it. What lies beyond
-/// the durable end may be there and not be durable, so callers bound what they ask for.
+/// Entries that were removed after their term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// How many.
+    pub entries: u64,
+    /// When the last of them was written: whatever is younger is still there.
+    pub latest: Timestamp,
+}
+
+/// Reads a ledger by index, raw, sealed and archived segments alike; another process or thread may
+/// be writing it. What lies beyond the durable end may be there and not be durable, so callers
+/// bound what they ask for. Holds at most four segments open, with some blocks of each.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), audit::ReadError> {
@@ -65,10 +76,13 @@ impl Held {
 /// ```
 #[derive(Debug)]
 pub struct Reader {
-    folder: PathBuf,
+    source: Source,
     /// Segments in use, in order, as far as they were met.
     segments: Vec<Segment>,
-    window: Option<Window>,
+    /// The one used last at the end.
+    windows: Vec<Window>,
+    /// Of each segment whose entries were removed, how many they were and the time of the last.
+    gone: BTreeMap<u64, (u64, Timestamp)>,
     /// The frame that was read last, and where the one after it begins.
     last: Option<(Held, Place)>,
 }
@@ -80,6 +94,8 @@ struct Segment {
     origin: Origin,
     /// Index of its first entry.
     first: u64,
+    /// Root hash of the tree before its first entry.
+    root_hash: Hash,
     /// Frames by index of their first entry, ascending.
     places: Vec<Place>,
 }
@@ -88,23 +104,21 @@ struct Segment {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     segment: u64,
+    /// In the segment as it was written, which sealing does not change.
     offset: usize,
     first: u64,
 }
 
-/// Some bytes of a segment.
-#[derive(Debug)]
-struct Window {
-    segment: u64,
-    file: File,
-    offset: usize,
-    bytes: Vec<u8>,
-}
-
 impl Reader {
-    /// Reads the ledger in `folder`. Nothing is opened yet.
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), segments: Vec::new(), window: None, last: None }
+    /// Reads the ledger in `source`. Nothing is opened yet.
+    pub fn new(source: impl Into<Source>) -> Self {
+        Self {
+            source: source.into(),
+            segments: Vec::new(),
+            windows: Vec::new(),
+            gone: BTreeMap::new(),
+            last: None,
+        }
     }
 
     /// The ledger's name, as its newest segment has it; `None` if the folder holds no entry.
@@ -117,12 +131,48 @@ impl Reader {
         Ok(self.segments.last().map(|segment| segment.origin.clone()))
     }
 
+    /// Root hash of the tree over the first `size` entries, if a frame ends there.
+    ///
+    /// # Errors
+    ///
+    /// As [`frame`](Self::frame).
+    pub fn root_hash(&mut self, size: u64) -> Result<Option<Hash>, ReadError> {
+        self.refresh()?;
+        let at = self.segments.binary_search_by_key(&size, |segment| segment.first);
+        if let Some(segment) = at.ok().and_then(|at| self.segments.get(at)) {
+            return Ok(Some(segment.root_hash));
+        }
+        let Some(last) = size.checked_sub(1) else { return Ok(None) };
+        let held = self.frame(last)?.filter(|held| held.next() == size);
+        Ok(held.map(|held| held.root_hash))
+    }
+
+    /// What was removed of this ledger; `None` if nothing was.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the folder, or what stayed of a removed segment, cannot be read.
+    pub fn lost(&mut self) -> Result<Option<Lost>, ReadError> {
+        let folder = &self.source.folder;
+        let unreadable = |source| ReadError::Unreadable { path: folder.clone(), source };
+        for number in folder::list(folder).map_err(unreadable)?.gone {
+            if let Entry::Vacant(place) = self.gone.entry(number) {
+                let header = Closed::open(&folder::gone_path(folder, number), number)?.header;
+                place.insert((header.count, header.latest));
+            }
+        }
+        let latest = self.gone.values().map(|(_, latest)| *latest).max();
+        let entries = self.gone.values().map(|(count, _)| count).sum();
+        Ok(latest.map(|latest| Lost { entries, latest }))
+    }
+
     /// The frame that holds the entry at `index`; `None` if the ledger ends before it.
     ///
     /// # Errors
     ///
-    /// Fails if a file cannot be read or is damaged between the beginning of the segment and
-    /// the entry.
+    /// Fails if a file cannot be read or is damaged between the beginning of the segment, or of
+    /// the block of a sealed one, and the entry; with [`ReadError::Absent`] if the entries of its
+    /// segment are not to be had.
     pub fn frame(&mut self, index: u64) -> Result<Option<&Held>, ReadError> {
         if self.last.as_ref().is_none_or(|(held, _)| held.entry(index).is_none()) {
             let Some(place) = self.place(index)? else { return Ok(None) };
@@ -161,9 +211,24 @@ impl Reader {
 
     /// Where the frame with the entry at `index` begins.
     fn place(&mut self, index: u64) -> Result<Option<Place>, ReadError> {
+        let Some(nearest) = self.start(index)? else { return Ok(None) };
+        // The blocks of a sealed segment are nearer places.
+        if self.window(nearest.segment).is_ok_and(|window| window.blocks().is_some()) {
+            self.know_blocks(nearest.segment);
+        }
         let Some(mut place) = self.start(index)? else { return Ok(None) };
         loop {
-            match self.header(place)? {
+            let header = match self.header(place) {
+                // A segment that begins before the entry, and ends before it too.
+                Err(ReadError::Absent { next_index, .. }) if next_index <= index => {
+                    self.refresh()?;
+                    let Some(next) = self.after(place.segment) else { return Ok(None) };
+                    place = next;
+                    continue;
+                }
+                header => header?,
+            };
+            match header {
                 Ok(header) if header.first_index == place.first => {
                     let after = place.first + u64::from(header.count);
                     if index < after {
@@ -211,19 +276,29 @@ impl Reader {
 
     /// Meets segments that were not in use before.
     fn refresh(&mut self) -> Result<(), ReadError> {
-        let unreadable = |source| ReadError::Unreadable { path: self.folder.clone(), source };
-        let numbers = folder::list(&self.folder).map_err(unreadable)?.segments;
+        let folder = &self.source.folder;
+        let unreadable = |source| ReadError::Unreadable { path: folder.clone(), source };
+        let numbers = folder::list(folder).map_err(unreadable)?.numbers();
         let known = self.segments.last().map(|segment| segment.number);
         for number in numbers.into_iter().filter(|number| known.is_none_or(|k| *number > k)) {
-            let Some(header) = header(&folder::segment_path(&self.folder, number))? else {
-                break;
-            };
-            let first = header.frontier.size();
+            let Some(header) = self.source.segment_header(number)? else { break };
+            let (first, root_hash) = (header.frontier.size(), header.frontier.root());
             let place = Place { segment: number, offset: HEADER_BYTES, first };
             let origin = header.key.origin().clone();
-            self.segments.push(Segment { number, origin, first, places: vec![place] });
+            self.segments.push(Segment { number, origin, first, root_hash, places: vec![place] });
         }
         Ok(())
+    }
+
+    /// Takes the blocks of a sealed segment for places.
+    fn know_blocks(&mut self, number: u64) {
+        let window = self.windows.iter().find(|window| window.segment() == number);
+        let Some(blocks) = window.and_then(Window::blocks) else { return };
+        let segment = self.segments.iter_mut().rev().find(|known| known.number == number);
+        if let Some(segment) = segment.filter(|known| known.places.len() < blocks.len()) {
+            let place = |(offset, first)| Place { segment: number, offset, first };
+            segment.places = blocks.into_iter().map(place).collect();
+        }
     }
 
     /// The first frame of the segment after this one.
@@ -267,25 +342,43 @@ impl Reader {
         Ok((held, after))
     }
 
-    /// At least `count` bytes from a place on, fewer where the file ends.
+    /// At least `count` bytes from a place on, fewer where the segment ends.
     fn bytes(&mut self, place: Place, count: usize, anew: bool) -> Result<&[u8], ReadError> {
-        let path = folder::segment_path(&self.folder, place.segment);
-        let unreadable = |source| ReadError::Unreadable { path: path.clone(), source };
-        let window = match self.window.take() {
-            Some(window) if window.segment == place.segment => window,
-            _ => Window::open(&path, place.segment).map_err(unreadable)?,
+        self.window(place.segment)?.bytes(place.offset, count, anew)
+    }
+
+    /// The window on a segment.
+    fn window(&mut self, segment: u64) -> Result<&mut Window, ReadError> {
+        let at = self.windows.iter().position(|window| window.segment() == segment);
+        let window = match at {
+            Some(at) => self.windows.remove(at),
+            None => Window::open(&self.source, segment)?,
         };
-        let window = self.window.insert(window);
-        if anew || !window.holds(place.offset, count) {
-            window.fill(place.offset, count).map_err(unreadable)?;
+        if self.windows.len() >= WINDOWS_MAX {
+            self.windows.remove(0);
         }
-        let skipped = place.offset.saturating_sub(window.offset);
-        Ok(window.bytes.get(skipped..).unwrap_or_default())
+        self.windows.push(window);
+        let folder = || self.source.folder.clone();
+        let none = || ReadError::Missing { folder: folder(), index: 0 };
+        self.windows.last_mut().ok_or_else(none)
     }
 
     fn damaged(&self, place: Place) -> ReadError {
-        let file = folder::segment_path(&self.folder, place.segment);
-        ReadError::Damaged { file, offset: place.offset as u64 }
+        let window = self.windows.iter().find(|window| window.segment() == place.segment);
+        match window {
+            Some(window) => window.damaged(place.offset),
+            None => {
+                let file = folder::segment_path(&self.source.folder, place.segment);
+                ReadError::Damaged { file, offset: place.offset as u64 }
+            }
+        }
+    }
+}
+
+impl ReadError {
+    /// Whether entries are not to be had because they were removed after their term.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Absent { absence: Absence::Gone { .. }, .. })
     }
 }
 
@@ -297,51 +390,4 @@ fn held_of(bytes: &[u8]) -> Option<Held> {
         root_hash: frame.header.root_hash,
         entries: frame.entries().map(<[u8]>::to_vec).collect(),
     })
-}
-
-impl Window {
-    fn open(path: &Path, segment: u64) -> io::Result<Self> {
-        let file = File::open(path)?;
-        match is_segment_length(file.metadata()?.len()) {
-            true => Ok(Self { segment, file, offset: 0, bytes: Vec::new() }),
-            false => Err(io::Error::other("length is not that of a segment")),
-        }
-    }
-
-    fn holds(&self, offset: usize, count: usize) -> bool {
-        offset >= self.offset && offset + count <= self.offset + self.bytes.len()
-    }
-
-    fn fill(&mut self, offset: usize, count: usize) -> io::Result<()> {
-        self.bytes.resize(count.max(WINDOW_BYTES), 0);
-        self.offset = offset;
-        let mut filled = 0;
-        while let Some(rest) = self.bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, (offset + filled) as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.bytes.truncate(filled);
-        Ok(())
-    }
-}
-
-/// The header of a segment, if there is one and it is in use.
-fn header(path: &Path) -> Result<Option<SegmentHeader>, ReadError> {
-    let block = match header_block(path) {
-        Ok(block) => block,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(ReadError::Unreadable { path: path.to_owned(), source }),
-    };
-    match block {
-        HeaderBlock::Whole { header, .. } => Ok(Some(*header)),
-        // Torn, or about to be written.
-        HeaderBlock::Zero | HeaderBlock::Broken { .. } => Ok(None),
-        HeaderBlock::Foreign { offset, .. } => {
-            Err(ReadError::Damaged { file: path.to_owned(), offset: offset as u64 })
-        }
-    }
 }

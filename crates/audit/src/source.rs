@@ -134,3 +134,15 @@ impl From<&Path> for Source {
         Self::folder(folder.to_owned())
     }
 }
+
+impl From<&PathBuf> for Source {
+    fn from(folder: &PathBuf) -> Self {
+        Self::folder(folder.clone())
+    }
+}
+
+impl From<&Source> for Source {
+    fn from(source: &Source) -> Self {
+        source.clone()
+    }
+}

@@ -9,15 +9,18 @@ use base64::engine::general_purpose::STANDARD;
 use model::{Action, CertificateDigest, Clock, Operator, RevisionId};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore, mpsc};
 use tokio::task::spawn_blocking;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::transport::{self, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 use wire::generated::admin::admin_service_server::{AdminService, AdminServiceServer};
 use wire::generated::admin::{
-    ApplyRequest, ApplyResponse, GetStatusRequest, GetStatusResponse, SearchRequest, SearchResponse,
+    ApplyRequest, ApplyResponse, ExportRequest, ExportResponse, GetStatusRequest,
+    GetStatusResponse, ListExpiredRequest, ListExpiredResponse, RemoveExpiredRequest,
+    RemoveExpiredResponse, SearchActsRequest, SearchActsResponse, SearchRequest, SearchResponse,
 };
 
 use crate::incoming::Incoming;
@@ -39,16 +42,21 @@ const CONNECTION_TIME_MAX: Duration = Duration::from_mins(1);
 const LAST_CALLS_TIME_MAX: Duration = Duration::from_mins(10);
 /// Largest request message: a chunk with what is around it.
 const MESSAGE_BYTES_MAX: usize = CHUNK_BYTES_MAX + (4 << 10);
-/// Searches at once; others wait.
+/// Readings of the ledger at once, and removals; others wait.
 const SEARCHES_MAX: usize = 2;
+/// Parts of an export that wait for a caller who is slow.
+const PARTS_MAX: usize = 4;
 /// Characters on a line of PEM (RFC 7468).
 const PEM_LINE_CHARS: usize = 64;
 
 /// How the gateway stands, apart from what [`Revisions`] know.
 pub type GetStatus = dyn Fn() -> GetStatusResponse + Send + Sync;
 
-/// Searches the ledger for an operator. It records the reading before it returns, and may wait.
-pub type Search = dyn Fn(SearchRequest, &Operator) -> Result<SearchResponse, Status> + Send + Sync;
+/// What one kind of request asks of the ledger. It records what it does, and may wait.
+pub type Ask<Q, A> = dyn Fn(Q, &Operator) -> Result<A, Status> + Send + Sync;
+
+/// The parts of an export, made as they are taken.
+pub type Parts = Box<dyn Iterator<Item = Result<ExportResponse, Status>> + Send>;
 
 /// Records what an operator did, and waits until that is durable; `Err` tells why it is not. The
 /// revision is the one that it brought.
@@ -61,7 +69,15 @@ pub struct Doors {
     /// Which revision is in force, and how the next one comes.
     pub revisions: Arc<Revisions>,
     /// What the ledger has.
-    pub search: Arc<Search>,
+    pub search: Arc<Ask<SearchRequest, SearchResponse>>,
+    /// What the ledger has about operators.
+    pub search_acts: Arc<Ask<SearchActsRequest, SearchActsResponse>>,
+    /// What may be removed of the ledger.
+    pub list_expired: Arc<Ask<ListExpiredRequest, ListExpiredResponse>>,
+    /// Removes it.
+    pub remove_expired: Arc<Ask<RemoveExpiredRequest, RemoveExpiredResponse>>,
+    /// Entries in order.
+    pub export: Arc<Ask<ExportRequest, Parts>>,
     /// How what operators do gets into the ledger.
     pub record: Arc<Record>,
 }
@@ -88,7 +104,7 @@ pub async fn serve(
     doors: Doors,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), transport::Error> {
-    let searches = Semaphore::new(SEARCHES_MAX);
+    let searches = Arc::new(Semaphore::new(SEARCHES_MAX));
     let admin = Admin { doors, turns: Turns::default(), searches };
     let service = AdminServiceServer::new(admin).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let operators = Arc::new(operators);
@@ -107,7 +123,7 @@ pub async fn serve(
 struct Admin {
     doors: Doors,
     turns: Turns,
-    searches: Semaphore,
+    searches: Arc<Semaphore>,
 }
 
 /// Who made a call that passed.
@@ -142,13 +158,73 @@ impl AdminService for Admin {
         &self,
         request: Request<SearchRequest>,
     ) -> Result<Response<SearchResponse>, Status> {
+        self.ask(&self.doors.search, request).await
+    }
+
+    async fn search_acts(
+        &self,
+        request: Request<SearchActsRequest>,
+    ) -> Result<Response<SearchActsResponse>, Status> {
+        self.ask(&self.doors.search_acts, request).await
+    }
+
+    async fn list_expired(
+        &self,
+        request: Request<ListExpiredRequest>,
+    ) -> Result<Response<ListExpiredResponse>, Status> {
+        self.ask(&self.doors.list_expired, request).await
+    }
+
+    async fn remove_expired(
+        &self,
+        request: Request<RemoveExpiredRequest>,
+    ) -> Result<Response<RemoveExpiredResponse>, Status> {
+        self.ask(&self.doors.remove_expired, request).await
+    }
+
+    type ExportStream = ReceiverStream<Result<ExportResponse, Status>>;
+
+    async fn export(
+        &self,
+        request: Request<ExportRequest>,
+    ) -> Result<Response<Self::ExportStream>, Status> {
         let operator = operator(&request)?;
-        let closed = |_| Status::internal("searches are over");
+        let turn = Arc::clone(&self.searches).acquire_owned().await.map_err(closed)?;
+        let (export, request) = (Arc::clone(&self.doors.export), request.into_inner());
+        let (to_caller, parts) = mpsc::channel(PARTS_MAX);
+        spawn_blocking(move || {
+            let _turn = turn;
+            let made = match export(request, &operator) {
+                Ok(parts) => parts,
+                Err(status) => Box::new(std::iter::once(Err(status))),
+            };
+            for part in made {
+                // A caller who has gone away wants no more.
+                if to_caller.blocking_send(part).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(parts)))
+    }
+}
+
+fn closed(_: AcquireError) -> Status {
+    Status::internal("searches are over")
+}
+
+impl Admin {
+    /// Has the ledger asked on a thread that may wait.
+    async fn ask<Q: Send + 'static, A: Send + 'static>(
+        &self,
+        door: &Arc<Ask<Q, A>>,
+        request: Request<Q>,
+    ) -> Result<Response<A>, Status> {
+        let operator = operator(&request)?;
         let _turn = self.searches.acquire().await.map_err(closed)?;
-        let search = Arc::clone(&self.doors.search);
-        let request = request.into_inner();
-        let answer = spawn_blocking(move || search(request, &operator)).await;
-        answer.map_err(|_| Status::internal("the search came to no end"))?.map(Response::new)
+        let (door, request) = (Arc::clone(door), request.into_inner());
+        let answer = spawn_blocking(move || door(request, &operator)).await;
+        answer.map_err(|_| Status::internal("the work came to no end"))?.map(Response::new)
     }
 }
 

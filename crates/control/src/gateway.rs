@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fields::{Fields, at_most, list, located, scalar, some};
+use crate::keeping::{is_inside, keeping};
 use crate::material::{authorities, identity, path, revocation_list, signing_key};
 use crate::problem::{Position, Report};
 use crate::pseudonyms::{self, pseudonyms};
@@ -34,7 +35,7 @@ const KEYS: [&str; 12] = [
 ];
 const TLS_KEYS: [&str; 4] = ["certificate", "key", "client_authorities", "revocation_lists"];
 const UPSTREAM_KEYS: [&str; 3] = ["certificate", "key", "authorities"];
-const LEDGER_KEYS: [&str; 13] = [
+const LEDGER_KEYS: [&str; 16] = [
     "directory",
     "origin",
     "key",
@@ -48,6 +49,9 @@ const LEDGER_KEYS: [&str; 13] = [
     "witnesses",
     "witness_quorum",
     "unwitnessed_max",
+    "sealing",
+    "archive",
+    "retention",
 ];
 const LIMIT_KEYS: [&str; 10] = [
     "connections_max",
@@ -184,15 +188,22 @@ fn ledger(node: &Node<'_>, report: &mut Report) -> Option<Ledger> {
     };
     let publish = fields.optional("publish", publish, report);
     let witnessing = witnessing(&fields, report);
+    let keeping = keeping(&fields, report);
     let ((at, directory), key, previous_key) = (directory?, key?, previous_key?);
-    let pseudonyms = keys?;
+    let (pseudonyms, keeping) = (keys?, keeping?);
     directory_is_apart(at, &directory, report)?;
-    for (at, key) in pseudonyms.files.iter().chain([&key]).chain(&previous_key) {
-        key_is_apart(*at, key, &directory, report)?;
+    let files = pseudonyms.files.iter().chain([&key]).chain(&previous_key);
+    for (at, key) in files.chain(keeping.key_files()) {
+        key_is_apart(*at, key, &directory, "the ledger's folder", report)?;
+        if let Some(archive) = &keeping.archive {
+            key_is_apart(*at, key, &archive.directory, "the archive's folder", report)?;
+        }
     }
     if let Some((at, index)) = &index {
         index_is_apart(*at, index, &directory, report)?;
     }
+    let index = index.map(|(_, index)| index);
+    keeping.archive_is_apart(&directory, index.as_deref(), report)?;
     Some(Ledger {
         directory,
         origin: origin?,
@@ -201,10 +212,13 @@ fn ledger(node: &Node<'_>, report: &mut Report) -> Option<Ledger> {
         segment_size,
         pending_entries_max: pending,
         checkpoint_interval: interval,
-        index: index.map(|(_, index)| index),
+        index,
         pseudonyms: pseudonyms.keys,
         publish,
         witnessing: witnessing?,
+        sealing: keeping.sealing,
+        archive: keeping.archive,
+        retention: keeping.retention,
     })
 }
 
@@ -218,8 +232,7 @@ fn directory_is_apart(at: Position, directory: &Path, report: &mut Report) -> Op
 
 /// The index is not evidence: it does not lie among what is.
 fn index_is_apart(at: Position, index: &Path, directory: &Path, report: &mut Report) -> Option<()> {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let inside = index.starts_with(directory) || real(index).starts_with(real(directory));
+    let inside = is_inside(index, directory);
     if inside || (index.exists() && !index.is_dir()) {
         let found = if inside { "a path in the ledger's folder" } else { "a file" };
         report.add(at, found, "a folder beside the ledger's", None);
@@ -228,8 +241,14 @@ fn index_is_apart(at: Position, index: &Path, directory: &Path, report: &mut Rep
     Some(())
 }
 
-/// Key material never lies in a ledger, which is copied to auditors as a whole.
-fn key_is_apart(key_at: Position, key: &Path, directory: &Path, report: &mut Report) -> Option<()> {
+/// Key material never lies in a ledger or its archive, which auditors get copies of as a whole.
+fn key_is_apart(
+    key_at: Position,
+    key: &Path,
+    directory: &Path,
+    whose: &str,
+    report: &mut Report,
+) -> Option<()> {
     // A folder that does not exist yet holds no key.
     let Ok(directory) = directory.canonicalize() else { return Some(()) };
     let target = key.canonicalize().ok();
@@ -238,7 +257,7 @@ fn key_is_apart(key_at: Position, key: &Path, directory: &Path, report: &mut Rep
         |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.starts_with(&directory));
     if inside(&target) || inside(&link) {
         let hint = "keep it where only the gateway can read it".to_owned();
-        report.add(key_at, "a key in the ledger's folder", "a key outside of it", Some(hint));
+        report.add(key_at, format!("a key in {whose}"), "a key outside of it", Some(hint));
         return None;
     }
     Some(())

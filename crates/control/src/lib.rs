@@ -28,6 +28,7 @@ mod folder;
 mod gateway;
 mod incoming;
 mod inputs;
+mod keeping;
 mod loader;
 mod material;
 mod outcome;
@@ -61,6 +62,7 @@ use policy::{Snapshot, Source};
 use thiserror::Error;
 
 pub use events::{Events, SyslogReceiver};
+pub use keeping::{Archive, Retention, Sealing, SealingKey, Whereabouts};
 pub use loader::{Loader, Reloaded};
 pub use material::{Identity, PrivateKey, RevocationList};
 pub use outcome::{Applied, ApplyError, Outcome, Rejected};
@@ -130,7 +132,11 @@ impl Config {
             policies: snapshot.policy_count(),
             routes: source.routes.len(),
         };
-        let notes = snapshot.notes().to_vec();
+        let mut notes = snapshot.notes().to_vec();
+        let services = || source.nodes.iter().flat_map(|node| &node.services);
+        let is_offered = |name: &str| services().any(|service| *service.name == *name);
+        let Ledger { archive, retention, .. } = &gateway.ledger;
+        notes.extend(keeping::notes(archive.as_ref(), retention, is_offered));
         Self { gateway, source, counts, notes, snapshot }
     }
 }
@@ -191,6 +197,28 @@ pub fn admin_address(dir: &Path) -> Result<Option<SocketAddr>, LoadError> {
     match report.is_empty() {
         true => Ok(read.ok().flatten().flatten()),
         false => Err(LoadError::Problems(report.into_problems())),
+    }
+}
+
+/// Where the ledger of the gateway of the folder `dir` lies, and the keys that open it. Nothing
+/// else is read: neither other parts nor other keys are a hindrance.
+///
+/// # Errors
+///
+/// Returns the problems of `gateway.yaml` that hide it, or what could not be read.
+pub fn whereabouts(dir: &Path) -> Result<Whereabouts, LoadError> {
+    let folder = Folder::open(Roots::new(dir))?;
+    let mut report = Report::new(Roots::new(dir));
+    let read = folder.decode(GATEWAY, &mut report, keeping::whereabouts)?;
+    match read.ok().flatten().flatten() {
+        Some(whereabouts) if report.is_empty() => Ok(whereabouts),
+        _ => {
+            if report.is_empty() {
+                let expected = "`ledger` with a `directory`";
+                report.add(problem::Position::START, "no ledger", expected, None);
+            }
+            Err(LoadError::Problems(report.into_problems()))
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::{CertificateDigest, Pseudonyms};
 
 use crate::events::Events;
+use crate::keeping::{Archive, Retention, Sealing};
 use crate::material::{Identity, RevocationList};
 use crate::public::{Publish, Witnessing};
 
@@ -163,6 +164,12 @@ pub struct Ledger {
     pub publish: Option<Publish>,
     /// Who cosigns its checkpoints, if anybody does.
     pub witnessing: Option<Witnessing>,
+    /// How full segments are sealed; `None` leaves them as they are.
+    pub sealing: Option<Sealing>,
+    /// Where sealed segments go in time; `None` leaves them in the ledger's folder.
+    pub archive: Option<Archive>,
+    /// How long entries are kept at least.
+    pub retention: Retention,
 }
 
 /// Bounds on what the gateway takes on.

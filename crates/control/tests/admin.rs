@@ -25,7 +25,9 @@ use tonic::{Code, Status};
 use wire::generated::admin::admin_service_client::AdminServiceClient;
 use wire::generated::admin::apply_request::{Begin, End, File, Part};
 use wire::generated::admin::{
-    ApplyRequest, ApplyResponse, GetStatusRequest, GetStatusResponse, Origin as Told, ReloadMode,
+    ApplyRequest, ApplyResponse, ExportRequest, ExportResponse, GetStatusRequest,
+    GetStatusResponse, LedgerEntry, ListExpiredRequest, ListExpiredResponse, Origin as Told,
+    ReloadMode, RemoveExpiredRequest, RemoveExpiredResponse, SearchActsRequest, SearchActsResponse,
     SearchRequest, SearchResponse,
 };
 
@@ -90,6 +92,22 @@ fn doors(
         search: Arc::new(|request, operator| {
             let periods = vec![operator.certificate.to_string(), request.why];
             Ok(SearchResponse { periods, ..Default::default() })
+        }),
+        search_acts: Arc::new(|request, operator| {
+            let entry = format!("{} {}", operator.certificate, request.why).into_bytes();
+            let entries = vec![LedgerEntry { index: 7, entry }];
+            Ok(SearchActsResponse { entries, ..Default::default() })
+        }),
+        list_expired: Arc::new(|_request, _operator| Ok(ListExpiredResponse::default())),
+        remove_expired: Arc::new(|request, _operator| {
+            Ok(RemoveExpiredResponse { recorded: request.number + 1 })
+        }),
+        export: Arc::new(|request, _operator| {
+            let part = |index| {
+                let entries = vec![LedgerEntry { index, entry: vec![1] }];
+                Ok(ExportResponse { entries, ..Default::default() })
+            };
+            Ok(Box::new((0..request.count).map(part)))
         }),
         record: Arc::new(move |operator, action, revision| {
             recorded.lock().unwrap().push((operator.clone(), action, revision));
@@ -553,6 +571,48 @@ async fn only_operators_search() {
     world.revoked.store(true, Ordering::SeqCst);
     let refused = world.client(&world.operator).search(request()).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn only_operators_look_at_what_operators_did() {
+    let world = World::new().await;
+    let request = || SearchActsRequest { why: "review".to_owned(), ..Default::default() };
+    let system = world.authority.issue("commune", Profile::Client).unwrap();
+    let refused = world.client(&system).search_acts(request()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let answer = world.client(&world.operator).search_acts(request()).await.unwrap().into_inner();
+    let expected = format!("{} review", digest(&world.operator)).into_bytes();
+    assert_eq!(answer.entries, [LedgerEntry { index: 7, entry: expected }]);
+}
+
+#[tokio::test]
+async fn only_operators_list_and_remove_what_is_expired() {
+    let world = World::new().await;
+    let remove = || RemoveExpiredRequest { number: 3, ..Default::default() };
+    let system = world.authority.issue("commune", Profile::Client).unwrap();
+    let refused = world.client(&system).list_expired(ListExpiredRequest {}).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let refused = world.client(&system).remove_expired(remove()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    world.client(&world.operator).list_expired(ListExpiredRequest {}).await.unwrap();
+    let removed = world.client(&world.operator).remove_expired(remove()).await.unwrap();
+    assert_eq!(removed.into_inner().recorded, 4);
+}
+
+/// More parts than wait at once come through, in order.
+#[tokio::test]
+async fn only_operators_export() {
+    let world = World::new().await;
+    let request = || ExportRequest { count: 20, ..Default::default() };
+    let system = world.authority.issue("commune", Profile::Client).unwrap();
+    let refused = world.client(&system).export(request()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let mut parts = world.client(&world.operator).export(request()).await.unwrap().into_inner();
+    let mut indices = Vec::new();
+    while let Some(part) = parts.message().await.unwrap() {
+        indices.extend(part.entries.iter().map(|entry| entry.index));
+    }
+    assert!(indices.into_iter().eq(0..20));
 }
 
 #[tokio::test]

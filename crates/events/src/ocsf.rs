@@ -6,13 +6,15 @@
 //! | refused for its certificate or token | Authentication (3002), Logon, failed |
 //! | refused otherwise | API Activity (6003), failed |
 //! | an operator's action | API Activity (6003), Update |
+//! | entries removed after their term | API Activity (6003), Delete |
 //! | the ledger read | Datastore Activity (6005), Query |
 //! | the ledger opened | Application Lifecycle (6002), Start |
 //!
 //! Calls that were admitted are evidence, not events.
 
 use model::{
-    Action, AdminAction, Entry, LedgerRead, Opened, Operator, Reading, Reason, Refused, Timestamp,
+    Action, AdminAction, Entry, LedgerRead, Opened, Operator, Reading, Reason, Refused,
+    SegmentRemoved, Timestamp,
 };
 use serde_json::{Map, Value, json};
 
@@ -67,6 +69,7 @@ pub fn event(source: &Source, index: u64, entry: &Entry) -> Option<Event> {
         Entry::Opened(opened) => Some(start(source, index, opened)),
         Entry::LedgerRead(read) => Some(reading(source, index, read)),
         Entry::AdminAction(action) => Some(administration(source, index, action)),
+        Entry::SegmentRemoved(removed) => Some(removal(source, index, removed)),
         Entry::Admitted(_) | Entry::Passed(_) | Entry::Concerned(_) | Entry::Finished(_) => None,
     }
 }
@@ -185,9 +188,9 @@ fn start(source: &Source, index: u64, opened: &Opened) -> Event {
 fn reading(source: &Source, index: u64, read: &LedgerRead) -> Event {
     const QUERY: u32 = 4;
     let severity = match read.reading {
-        Reading::Search => Severity::Informational,
-        // A person's history.
-        Reading::Subject => Severity::Low,
+        Reading::Search | Reading::Acts => Severity::Informational,
+        // A person's history, or much at once.
+        Reading::Subject | Reading::Export => Severity::Low,
     };
     let mut body = base(source, index, (DATASTORE_ACTIVITY, QUERY), (severity, read.time));
     extend(
@@ -232,6 +235,31 @@ fn administration(source: &Source, index: u64, action: &AdminAction) -> Event {
         }),
     );
     Event { kind: "admin_action", severity, time: action.time, body: Value::Object(body) }
+}
+
+/// An operator has entries removed.
+fn removal(source: &Source, index: u64, removed: &SegmentRemoved) -> Event {
+    const DELETE: u32 = 4;
+    let severity = Severity::Medium;
+    let mut body = base(source, index, (API_ACTIVITY, DELETE), (severity, removed.time));
+    extend(
+        &mut body,
+        json!({
+            "status_id": STATUS_SUCCESS,
+            "actor": { "user": user(&removed.operator) },
+            "api": { "operation": "expire" },
+            "src_endpoint": { "name": "admin API" },
+            "message": removed.why,
+            "unmapped": {
+                "certificate_sha256": removed.operator.certificate.to_string(),
+                "segment": removed.segment,
+                "first_index": removed.first,
+                "entries": removed.count,
+                "keep_until": removed.keep_until.to_string(),
+            },
+        }),
+    );
+    Event { kind: "segment_removed", severity, time: removed.time, body: Value::Object(body) }
 }
 
 /// Operators are known by their certificates.

@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::available_parallelism;
 
 use anyhow::{Context, Result};
-use audit::{Log, Options, Recovered, Trouble};
-use control::{Activation, Config, Loader, Plane, Revisions, TokenIssuer};
+use audit::{Keys, Log, Options, Recovered, Sealing, Trouble};
+use control::{Activation, Config, Loader, Plane, Revisions, SealingKey, TokenIssuer};
 use dataplane::{Gateway, Identity, IssuerError, IssuerSettings, Issuers, Limits, Live, Settings};
 use events::Events;
 use model::{CertificateDigest, Clock, Entry, Opened, RevisionId, SystemClock, Timestamp};
@@ -20,7 +20,7 @@ use wire::generated::admin::{GetStatusResponse, get_status_response};
 
 use crate::proofs::Proofs;
 use crate::reading::Readings;
-use crate::{reload, security};
+use crate::{reload, security, terms};
 
 /// A running gateway and what it stands on.
 pub(crate) struct Running {
@@ -77,6 +77,7 @@ impl Running {
     pub(crate) fn status(&self, started: Timestamp) -> GetStatusResponse {
         let ledger = self.ledger.status();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let keeping = ledger.keeping;
         GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_time_us: started.as_micros(),
@@ -91,6 +92,11 @@ impl Running {
                     Some(Trouble::NoSpace) => "no space left".to_owned(),
                     Some(Trouble::Failed(cause)) => format!("failed: {cause}"),
                 },
+                sealed: keeping.sealed,
+                archived: keeping.archived,
+                unsealed: keeping.waiting,
+                keeping_failed: keeping.failed,
+                keeping_trouble: keeping.trouble.as_deref().unwrap_or_default().to_owned(),
             }),
             ..GetStatusResponse::default()
         }
@@ -109,8 +115,11 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
     reload::tell(&notes);
     let issuers = issuers(&settings.tokens).context("issuers of tokens")?;
     let signer = signer(&settings.ledger)?;
-    let previous = previous(&settings.ledger, signer.origin())?;
-    let (ledger, recovered) = open_ledger(&settings.ledger, Arc::clone(&signer), previous.clone())?;
+    let options = options(&settings.ledger, Arc::clone(&signer))?;
+    let (source, previous) = (options.source(), options.previous.clone());
+    let at = settings.ledger.directory.display();
+    let opened = Log::open(options).with_context(|| format!("open ledger `{at}`"));
+    let (ledger, recovered): (Log, Recovered) = opened?;
     tracing::info!(
         entries = recovered.entries,
         discarded_bytes = recovered.discarded_bytes,
@@ -126,15 +135,17 @@ pub(crate) fn start(loader: Loader, config: Config) -> Result<Running> {
         ledger.append(&wire::evidence::encode_entry(&opened)).context("write to ledger")?;
     ticket.wait().context("write to ledger")?;
     let events = settings.events.as_ref();
-    let events = events.map(|events| security::start(events, &settings.ledger, ledger.clone()));
-    let events = events.transpose()?;
+    let origin = &settings.ledger.origin;
+    let tell = |events| security::start(events, origin, source.clone(), ledger.clone());
+    let events = events.map(tell).transpose()?;
     let signed = Signed::new(ledger.tiles(), previous);
     let witnesses = settings.ledger.witnessing.as_ref();
     let witnesses = witnesses.map(|who| open_witnesses(who, &ledger, &signed)).transpose()?;
     let proofs = Proofs::new(signed, witnesses.clone());
-    let control::Ledger { directory, index, pseudonyms, .. } = &settings.ledger;
+    let control::Ledger { index, pseudonyms, .. } = &settings.ledger;
     let (of, keys) = (ledger.clone(), pseudonyms.clone());
-    let readings = Readings::start(of, proofs.clone(), directory, signer, keys, index.as_deref())?;
+    let readings =
+        Readings::start(of, proofs.clone(), source.clone(), signer, keys, index.as_deref())?;
     let live = Arc::new(Live::with_issuers(snapshot, issuers));
     let gateway =
         Gateway::start(data_plane(&settings), live.clone(), ledger.clone(), Arc::new(SystemClock))?;
@@ -230,12 +241,10 @@ fn previous(settings: &control::Ledger, origin: &Origin) -> Result<Option<Arc<Si
     key.map(|key| read_signer(key, origin.clone()).map(Arc::new)).transpose()
 }
 
-fn open_ledger(
-    settings: &control::Ledger,
-    signer: Arc<Signer>,
-    previous: Option<Arc<Signer>>,
-) -> Result<(Log, Recovered)> {
+/// How the ledger is opened.
+fn options(settings: &control::Ledger, signer: Arc<Signer>) -> Result<Options> {
     let origin = signer.origin().clone();
+    let previous = previous(settings, &origin)?;
     let mut options = Options::new(settings.directory.clone(), origin, signer);
     options.previous = previous;
     if let Some(bytes) = settings.segment_size {
@@ -247,8 +256,28 @@ fn open_ledger(
     if let Some(interval) = settings.checkpoint_interval {
         options.checkpoint_interval = interval;
     }
-    let at = settings.directory.display();
-    Log::open(options).with_context(|| format!("open ledger `{at}`"))
+    if let Some(archive) = &settings.archive {
+        let (folder, after) = (archive.directory.clone(), archive.after);
+        options.archive = Some(audit::Archive { folder, after });
+    }
+    if let Some(sealing) = &settings.sealing {
+        let mut sealed = Sealing::new(keys(&sealing.keys)?, sealing.seal_with.clone());
+        sealed.level = sealing.level;
+        options.sealing = Some(sealed);
+        let term = terms::terms(&settings.retention, options.source());
+        options.sealing = options.sealing.map(|sealed| Sealing { term, ..sealed });
+    }
+    Ok(options)
+}
+
+/// The keys that open sealed segments.
+pub(crate) fn keys(settings: &[SealingKey]) -> Result<Keys> {
+    let mut keys = Keys::default();
+    for key in settings {
+        let shown = key.file.display();
+        keys.add(&key.id, &key.text).with_context(|| format!("key in `{shown}`"))?;
+    }
+    Ok(keys)
 }
 
 fn read_signer(path: &Path, origin: Origin) -> Result<Signer> {

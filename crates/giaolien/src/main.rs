@@ -2,12 +2,15 @@
 
 mod assemble;
 mod commands;
+mod exporting;
 mod progress;
 mod proofs;
 mod reading;
 mod reload;
+mod removing;
 mod security;
 mod telemetry;
+mod terms;
 
 use std::process::ExitCode;
 

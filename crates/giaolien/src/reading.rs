@@ -4,17 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use audit::Log;
+use audit::{Log, Lost, Source};
 use model::{
     Action, AdminAction, Clock, Criteria, Entry, LedgerRead, Operator, Pseudonyms, Reading,
     RevisionId, SystemClock,
 };
-use search::{Answer, Follower, LIMIT_MAX, SearchError};
+use search::{Act, Answer, Follower, Hole, LIMIT_MAX, SearchError};
 use tlog::Signer;
 use tonic::Status;
 use wire::evidence::{EvidenceError, encode_entry, encode_receipt};
-use wire::generated::admin::{Exchange, SearchRequest, SearchResponse};
-use wire::search::{decode_criteria, decode_person};
+use wire::generated::admin::{
+    self as told, Exchange, LedgerEntry, SearchActsRequest, SearchActsResponse, SearchRequest,
+    SearchResponse,
+};
+use wire::search::{decode_act_criteria, decode_criteria, decode_person};
 
 use crate::proofs::Proofs;
 
@@ -25,7 +28,8 @@ const ANSWER_BYTES_MAX: usize = 3 << 20;
 
 /// The ledger as operators read it.
 pub(crate) struct Readings {
-    ledger: Arc<Log>,
+    pub(crate) ledger: Arc<Log>,
+    pub(crate) source: Source,
     proofs: Proofs,
     signer: Arc<Signer>,
     pseudonyms: Pseudonyms,
@@ -38,15 +42,15 @@ impl Readings {
     pub(crate) fn start(
         ledger: Arc<Log>,
         proofs: Proofs,
-        directory: &Path,
+        source: Source,
         signer: Arc<Signer>,
         pseudonyms: Pseudonyms,
         index: Option<&Path>,
     ) -> Result<Self> {
         let durable = Arc::clone(&ledger);
-        let start = |index| Follower::start(index, directory, move || durable.status().size);
+        let start = |index| Follower::start(index, &source, move || durable.status().size);
         let follower = index.map(start).transpose().context("start the ledger's index")?;
-        Ok(Self { ledger, proofs, signer, pseudonyms, follower })
+        Ok(Self { ledger, source, proofs, signer, pseudonyms, follower })
     }
 
     /// Searches the ledger for an operator. The answer is given only once the ledger has it that
@@ -56,11 +60,7 @@ impl Readings {
         mut request: SearchRequest,
         operator: &Operator,
     ) -> Result<SearchResponse, Status> {
-        let follower = self.follower.as_ref().ok_or_else(|| {
-            Status::failed_precondition(
-                "found no `ledger.index` in gateway.yaml, which searches need",
-            )
-        })?;
+        let follower = self.follower()?;
         let why = why(&request.why)?;
         let criteria = decode_criteria(request.criteria.take().unwrap_or_default());
         let mut criteria = criteria.map_err(invalid)?;
@@ -71,26 +71,73 @@ impl Readings {
             }
             None => Reading::Search,
         };
-        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            let found = format!("found limit {limit}, expected 1 to {LIMIT_MAX}");
-            return Err(Status::invalid_argument(found));
-        }
+        let limit = limit(request.limit)?;
         let before = (request.before > 0).then_some(request.before);
         let answer = follower.find(&criteria, before, limit).map_err(|error| failed(&error))?;
         let response = self.response(follower, answer, &criteria, request.receipts)?;
-        self.append(&Entry::LedgerRead(LedgerRead {
-            time: SystemClock.now(),
-            operator: operator.clone(),
-            reading,
-            criteria: criteria.to_string().into(),
-            why,
-            results: response.exchanges.len() as u64,
-        }))
-        .map_err(|cause| {
-            Status::unavailable(format!("the ledger cannot record that it is read: {cause}"))
-        })?;
+        let results = response.exchanges.len() as u64;
+        self.record_reading(operator, reading, &criteria.to_string(), (why, results))?;
         Ok(response)
+    }
+
+    /// Searches what operators did, for one of them. Recorded as [`search`](Self::search) is.
+    pub(crate) fn acts(
+        &self,
+        mut request: SearchActsRequest,
+        operator: &Operator,
+    ) -> Result<SearchActsResponse, Status> {
+        let follower = self.follower()?;
+        let why = why(&request.why)?;
+        let person = request.person.take();
+        let limit = limit(request.limit)?;
+        let before = (request.before > 0).then_some(request.before);
+        let mut criteria = decode_act_criteria(request).map_err(invalid)?;
+        if let Some(person) = person {
+            criteria.subjects = self.subjects(&person)?;
+        }
+        let answer = follower.acts(&criteria, before, limit).map_err(|error| failed(&error))?;
+        let (mut bytes, mut entries, mut before) = (0, Vec::new(), answer.before);
+        for Act { index, bytes: entry, .. } in answer.acts {
+            if bytes > ANSWER_BYTES_MAX {
+                before = entries.last().map(|last: &LedgerEntry| last.index);
+                break;
+            }
+            bytes += entry.len();
+            entries.push(LedgerEntry { index, entry });
+        }
+        let results = entries.len() as u64;
+        self.record_reading(operator, Reading::Acts, &criteria.to_string(), (why, results))?;
+        Ok(SearchActsResponse {
+            entries,
+            before: before.unwrap_or_default(),
+            indexed: answer.indexed,
+            durable: follower.durable(),
+            lost: answer.lost.map(lost),
+            holes: answer.holes.into_iter().map(hole).collect(),
+        })
+    }
+
+    fn follower(&self) -> Result<&Follower, Status> {
+        self.follower.as_ref().ok_or_else(|| {
+            Status::failed_precondition(
+                "found no `ledger.index` in gateway.yaml, which searches need",
+            )
+        })
+    }
+
+    /// Records that the ledger is read, why, and how much of it.
+    pub(crate) fn record_reading(
+        &self,
+        operator: &Operator,
+        reading: Reading,
+        criteria: &str,
+        (why, results): (Box<str>, u64),
+    ) -> Result<(), Status> {
+        let (time, operator, criteria) = (SystemClock.now(), operator.clone(), criteria.into());
+        let read = LedgerRead { time, operator, reading, criteria, why, results };
+        self.append(&Entry::LedgerRead(read)).map_err(|cause| {
+            Status::unavailable(format!("the ledger cannot record that it is read: {cause}"))
+        })
     }
 
     /// Records what an operator did.
@@ -155,6 +202,8 @@ impl Readings {
             indexed: answer.indexed,
             durable: follower.durable(),
             periods: periods.collect(),
+            lost: answer.lost.map(lost),
+            holes: answer.holes.into_iter().map(hole).collect(),
         })
     }
 
@@ -177,8 +226,28 @@ impl Readings {
     }
 }
 
+/// What was removed, as the admin API tells it.
+pub(crate) fn lost(lost: Lost) -> told::Lost {
+    told::Lost { entries: lost.entries, latest_us: lost.latest.as_micros() }
+}
+
+/// What is not to be had, as the admin API tells it.
+pub(crate) fn hole(hole: Hole) -> told::Hole {
+    told::Hole { first_index: hole.first, next_index: hole.next, why: hole.why }
+}
+
+fn limit(asked: u32) -> Result<usize, Status> {
+    let limit = usize::try_from(asked).unwrap_or(usize::MAX);
+    match (1..=LIMIT_MAX).contains(&limit) {
+        true => Ok(limit),
+        false => {
+            Err(Status::invalid_argument(format!("found limit {limit}, expected 1 to {LIMIT_MAX}")))
+        }
+    }
+}
+
 /// The reason that was given.
-fn why(text: &str) -> Result<Box<str>, Status> {
+pub(crate) fn why(text: &str) -> Result<Box<str>, Status> {
     let text = text.trim();
     match (1..=WHY_BYTES_MAX).contains(&text.len()) {
         true => Ok(text.into()),

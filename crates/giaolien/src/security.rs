@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use audit::Log;
-use control::{Ledger, SyslogReceiver};
+use control::SyslogReceiver;
 use events::{Events, Options, Receiver, SETTLED_AFTER, Source, Syslog};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
@@ -15,7 +15,12 @@ const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 const NO_NAME: &str = "-";
 
 /// Begins to tell events.
-pub(crate) fn start(settings: &control::Events, ledger: &Ledger, log: Arc<Log>) -> Result<Events> {
+pub(crate) fn start(
+    settings: &control::Events,
+    origin: &str,
+    ledger: audit::Source,
+    log: Arc<Log>,
+) -> Result<Events> {
     let mut receivers = Vec::new();
     if let Some(file) = &settings.file {
         receivers.push(("file".to_owned(), Receiver::File(file.clone())));
@@ -24,11 +29,8 @@ pub(crate) fn start(settings: &control::Events, ledger: &Ledger, log: Arc<Log>) 
         receivers.push(("syslog".to_owned(), Receiver::Syslog(syslog(to)?)));
     }
     let options = Options {
-        source: Source {
-            origin: ledger.origin.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        },
-        ledger: audit::Source::folder(ledger.directory.clone()),
+        source: Source { origin: origin.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        ledger,
         directory: settings.directory.clone(),
         receivers,
         durable: Arc::new(move || log.status().size),

@@ -22,15 +22,18 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const DURATION_BUCKETS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
-const COUNTERS: [(&str, &str); 6] = [
+const COUNTERS: [(&str, &str); 9] = [
     ("gw_calls_total", "Calls that ended, by node and outcome."),
     ("gw_connections_refused_total", "Connections refused, by reason."),
     ("gw_events_told_total", "Security events told, by receiver; those told again count again."),
+    ("gw_ledger_archived_total", "Segments moved to the archive since the start."),
+    ("gw_ledger_keeping_failed_total", "Attempts to seal or archive a segment that failed."),
+    ("gw_ledger_sealed_total", "Segments sealed since the start."),
     ("gw_policy_errors_total", "Decisions in which a policy erred and was passed over, by policy."),
     ("gw_retries_total", "Calls sent to a node again, by service and result."),
     ("gw_shadow_answers_total", "Answers to copies of queries, by service and result."),
 ];
-const GAUGES: [(&str, &str); 12] = [
+const GAUGES: [(&str, &str); 14] = [
     ("gw_agreements", "Agreements of the revision in force."),
     ("gw_calls_in_flight", "Calls that are under way."),
     ("gw_configuration_rejected", "1 if the folder holds what could not be put in force."),
@@ -43,6 +46,8 @@ const GAUGES: [(&str, &str); 12] = [
         "gw_ledger_unwitnessed_seconds",
         "Age of the oldest entry that the quorum of witnesses has not cosigned; 0 if there is none.",
     ),
+    ("gw_ledger_keeping_trouble", "1 if the last attempt to seal or archive a segment failed."),
+    ("gw_ledger_unsealed", "Full segments that are not sealed, where they are to be."),
     ("gw_policies", "Cedar policies of the revision in force."),
     ("gw_revision", "The revision in force."),
     ("gw_revision_bytes", "Heap that the revision in force holds, about."),
@@ -146,6 +151,8 @@ fn metrics_now(running: &Running, recorder: &PrometheusHandle) -> String {
         ("gw_calls_in_flight", running.gateway.calls_in_flight() as f64),
         ("gw_connections", running.gateway.connections() as f64),
         ("gw_ledger_entries", ledger.size as f64),
+        ("gw_ledger_keeping_trouble", f64::from(u8::from(ledger.keeping.trouble.is_some()))),
+        ("gw_ledger_unsealed", ledger.keeping.waiting as f64),
         ("gw_ledger_available", f64::from(u8::from(ledger.trouble.is_none()))),
         ("gw_configuration_rejected", f64::from(u8::from(running.stale().is_some()))),
         ("gw_policies", snapshot.policy_count() as f64),
@@ -158,6 +165,14 @@ fn metrics_now(running: &Running, recorder: &PrometheusHandle) -> String {
     if let Some(witnesses) = &running.witnesses {
         let unwitnessed = witnesses.standing().unwitnessed.as_secs_f64();
         metrics::gauge!("gw_ledger_unwitnessed_seconds").set(unwitnessed);
+    }
+    let keeping = [
+        ("gw_ledger_archived_total", ledger.keeping.archived),
+        ("gw_ledger_keeping_failed_total", ledger.keeping.failed),
+        ("gw_ledger_sealed_total", ledger.keeping.sealed),
+    ];
+    for (name, value) in keeping {
+        metrics::counter!(name).absolute(value);
     }
     for progress in running.events.iter().flat_map(Events::progress) {
         let behind = ledger.size.saturating_sub(progress.next) as f64;

@@ -32,6 +32,7 @@ nodes:
 const KEYS: &str = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1",
     "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 const PSEUDONYMS: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const SEALING: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";
 
 /// The files that a guide shows: each block begins with a comment that names its file.
 fn files(guide: &str) -> Vec<(String, String)> {
@@ -57,6 +58,8 @@ async fn what_the_guides_show_is_good() {
         world.write("pki/pseudonyms-2026.key", PSEUDONYMS);
         let witness = WitnessKey::new("giamsat.example.gov.vn".parse().unwrap(), [9; 32]);
         world.write("pki/giamsat.pub", witness.to_string());
+        world.write("pki/sealing-2026-a.key", SEALING);
+        fs::create_dir(world.folder.path().join("archive")).unwrap();
         for (name, content) in files {
             if name == "gateway.yaml, under `ledger`" {
                 let before = fs::read_to_string(world.config_file("gateway.yaml")).unwrap();

@@ -58,9 +58,14 @@ pub struct Criteria {
 }
 
 impl Criteria {
-    /// Whether an exchange fits: its first entry, and its last if it has one. Entries that begin
-    /// no exchange fit nothing.
-    pub fn fit(&self, first: &Entry, finished: Option<&Finished>) -> bool {
+    /// Whether an exchange fits: its first entry, its last if it has one, and a person whom a further
+    /// entry says it concerns. Entries that begin no exchange fit nothing.
+    pub fn fit(
+        &self,
+        first: &Entry,
+        finished: Option<&Finished>,
+        concerned: Option<&Subject>,
+    ) -> bool {
         let facts = match first {
             Entry::Admitted(call) => Facts {
                 exchange: call.exchange,
@@ -72,7 +77,7 @@ impl Criteria {
                 agreement: Some(&call.agreement),
                 purpose: Some(&call.purpose),
                 dossier: call.dossier.as_deref(),
-                subject: call.subject.as_ref(),
+                subject: concerned.or(call.subject.as_ref()),
                 decided: Decided::Admitted,
                 reason: finished.and_then(|finished| finished.reason),
             },

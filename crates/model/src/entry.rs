@@ -33,6 +33,8 @@ pub enum Entry {
     LedgerRead(LedgerRead),
     /// An operator changed something.
     AdminAction(AdminAction),
+    /// An operator has the entries of a segment removed. Written before anything is deleted.
+    SegmentRemoved(SegmentRemoved),
 }
 
 /// The ledger was opened for writing.
@@ -219,6 +221,22 @@ pub enum Reading {
     Search,
     /// All that concerns one person.
     Subject,
+    /// What operators did.
+    Acts,
+    /// Entries in order, as a whole.
+    Export,
+}
+
+impl Reading {
+    /// The word that stands for it in listings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::Subject => "subject",
+            Self::Acts => "acts",
+            Self::Export => "export",
+        }
+    }
 }
 
 /// Somebody read the ledger through the gateway.
@@ -234,7 +252,8 @@ pub struct LedgerRead {
     pub criteria: Box<str>,
     /// Why, in the operator's words.
     pub why: Box<str>,
-    /// How many exchanges the answer has.
+    /// How many exchanges the answer has, or acts of operators; of an export, how many entries
+    /// were read for it.
     pub results: u64,
 }
 
@@ -243,6 +262,15 @@ pub struct LedgerRead {
 pub enum Action {
     /// Put a configuration in force.
     Apply,
+}
+
+impl Action {
+    /// The word that stands for it in listings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+        }
+    }
 }
 
 /// An operator changed something.
@@ -256,4 +284,25 @@ pub struct AdminAction {
     pub action: Action,
     /// The revision that it brought.
     pub revision: RevisionId,
+}
+
+/// An operator has the entries of a segment removed, after their term. Their hashes stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentRemoved {
+    /// When.
+    pub time: Timestamp,
+    /// Who.
+    pub operator: Operator,
+    /// Number of the segment.
+    pub segment: u64,
+    /// Index of its first entry.
+    pub first: u64,
+    /// How many entries it has.
+    pub count: u64,
+    /// Root hash of the tree after its last entry.
+    pub root_hash: [u8; 32],
+    /// Until when its entries had to be kept.
+    pub keep_until: Timestamp,
+    /// Why, in the operator's words.
+    pub why: Box<str>,
 }

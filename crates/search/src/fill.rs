@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use audit::{Held, Reader};
-use model::{Entry, ExchangeId};
+use audit::{Held, ReadError, Reader};
+use model::{Concerned, Entry, ExchangeId, Pseudonym, act_time};
 use rusqlite::{Connection, Transaction, params};
 
 use crate::SearchError;
 use crate::blocks::{block, era};
+use crate::holes::{self, Hole};
 use crate::row::{Kind, Met, subject_key};
 use crate::schema::{Cursor, integer, put_cursor};
 use crate::words::{Dictionary, Numbers};
@@ -30,6 +31,10 @@ struct Batch {
     lasts: BTreeMap<u64, Last>,
     postings: HashSet<(i64, i64)>,
     times: HashMap<i64, (u64, u64)>,
+    /// Further persons of exchanges, by the index of the exchange and of what says so.
+    concerned: Vec<(u64, Pseudonym, u64)>,
+    /// What operators did, by index and time.
+    acts: Vec<(u64, u64)>,
 }
 
 /// The last entry of an exchange: its end, or how far it had got.
@@ -64,7 +69,14 @@ impl Filler {
         let mut batch = Batch::default();
         let transaction = connection.transaction()?;
         while next.size < durable && next.size - cursor.size < BATCH_ENTRIES {
-            let Some(held) = self.reader.frame(next.size)? else { break };
+            let held = match self.reader.frame(next.size) {
+                Ok(Some(held)) => held,
+                Ok(None) => break,
+                Err(error) => {
+                    self.pass_over(&transaction, error, &mut next)?;
+                    continue;
+                }
+            };
             // Only whole frames, so that the root hash is one that the ledger has.
             if held.next() > durable {
                 break;
@@ -82,6 +94,30 @@ impl Filler {
         put_cursor(&transaction, &next)?;
         transaction.commit()?;
         Ok(Some(next))
+    }
+}
+
+impl Filler {
+    /// Goes on behind entries that are not to be had.
+    fn pass_over(
+        &mut self,
+        transaction: &Transaction<'_>,
+        error: ReadError,
+        next: &mut Cursor,
+    ) -> Result<(), SearchError> {
+        let is_gone = error.is_gone();
+        let ReadError::Absent { first_index, next_index, absence } = error else {
+            return Err(error.into());
+        };
+        if !is_gone {
+            let why = absence.to_string();
+            tracing::warn!(first_index, next_index, why, "entries are passed over by the index");
+            holes::put(transaction, &Hole { first: first_index, next: next_index, why })?;
+        }
+        let root_hash = self.reader.root_hash(next_index)?;
+        let root_hash = root_hash.ok_or(SearchError::Missing(next_index))?;
+        (next.size, next.root_hash) = (next_index, root_hash.to_vec());
+        Ok(())
     }
 }
 
@@ -113,7 +149,15 @@ fn take(
                 batch.last(call.exchange, call.admitted, index, None);
                 continue;
             }
-            _ => continue,
+            Entry::Concerned(call) => {
+                batch.concern(call, index);
+                continue;
+            }
+            Entry::LedgerRead(_) | Entry::AdminAction(_) | Entry::SegmentRemoved(_) => {
+                batch.acts.extend(act_time(&entry).map(|time| (index, time.as_micros())));
+                continue;
+            }
+            Entry::Opened(_) => continue,
         };
         *odd_ids |= !met.id_tells_time();
         let numbers = words.numbers(transaction, &met.words)?;
@@ -132,6 +176,14 @@ impl Batch {
         let (earliest, latest) = self.times.entry(block).or_insert((time, time));
         (*earliest, *latest) = ((*earliest).min(time), (*latest).max(time));
         self.rows.insert(index, Row { met, numbers, last: None });
+    }
+
+    fn concern(&mut self, call: &Concerned, index: u64) {
+        let block = block(call.admitted);
+        for pseudonym in &call.pseudonyms {
+            self.postings.insert((subject_key(*pseudonym), block));
+            self.concerned.push((call.admitted, *pseudonym, index));
+        }
     }
 
     fn last(&mut self, exchange: ExchangeId, admitted: u64, index: u64, reason: Option<i64>) {
@@ -181,6 +233,12 @@ impl Batch {
             let (admitted, index) = (integer(*admitted), integer(*index));
             update.execute(params![admitted, index, reason, exchange.as_bytes()])?;
         }
+        let concern =
+            "INSERT OR IGNORE INTO concerned (entry, subject, said) VALUES (?1, ?2, ?3)";
+        let mut concern = transaction.prepare_cached(concern)?;
+        for (entry, Pseudonym(subject), said) in self.concerned {
+            concern.execute(params![integer(entry), subject, integer(said)])?;
+        }
         let post = "INSERT OR IGNORE INTO posting (era, key, block) VALUES (?1, ?2, ?3)";
         let mut post = transaction.prepare_cached(post)?;
         // In the order of the table, which keeps its pages near.
@@ -196,6 +254,11 @@ impl Batch {
         let mut widen = transaction.prepare_cached(widen)?;
         for (block, (earliest, latest)) in self.times {
             widen.execute(params![block, integer(earliest), integer(latest)])?;
+        }
+        let act = "REPLACE INTO act (entry, time) VALUES (?1, ?2)";
+        let mut act = transaction.prepare_cached(act)?;
+        for (index, time) in self.acts {
+            act.execute(params![integer(index), integer(time)])?;
         }
         Ok(())
     }

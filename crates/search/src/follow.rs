@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use model::{Criteria, Receipt};
+use audit::Source;
+use model::{ActCriteria, Criteria, Receipt};
 use parking_lot::{Condvar, Mutex};
 use tlog::Signer;
 
-use crate::{Answer, Finder, Index, SearchError};
+use crate::{Acts, Answer, Finder, Index, SearchError};
 
 /// How often the ledger is looked at while nobody asks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -49,25 +50,26 @@ struct State {
 }
 
 impl Follower {
-    /// Begins to fill the index in the folder `index` from the ledger in the folder `ledger`,
-    /// never further than `durable` says.
+    /// Begins to fill the index in the folder `index` from the ledger in `ledger`, never further than
+    /// `durable` says.
     ///
     /// # Errors
     ///
     /// Fails if there is no thread for it. What else goes wrong is logged, and tried again.
     pub fn start(
         index: &Path,
-        ledger: &Path,
+        ledger: impl Into<Source>,
         durable: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> io::Result<Self> {
+        let ledger = ledger.into();
         let shared = Arc::new(Shared {
             durable: Box::new(durable),
             state: Mutex::default(),
             wanted: Condvar::new(),
             advanced: Condvar::new(),
         });
-        let finder = Finder::new(index, ledger);
-        let (to_fill, index, ledger) = (Arc::clone(&shared), index.to_owned(), ledger.to_owned());
+        let finder = Finder::new(index, &ledger);
+        let (to_fill, index) = (Arc::clone(&shared), index.to_owned());
         let thread = thread::Builder::new().name("ledger-index".into());
         let thread = thread.spawn(move || to_fill.run(&index, &ledger))?;
         Ok(Self { shared, finder, thread: Some(thread) })
@@ -96,7 +98,26 @@ impl Follower {
         limit: usize,
     ) -> Result<Answer, SearchError> {
         self.shared.catch_up();
-        let found = self.finder.find(criteria, before, limit);
+        self.told(self.finder.find(criteria, before, limit))
+    }
+
+    /// As [`Finder::acts`], over what [`find`](Self::find) searches.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub fn acts(
+        &self,
+        criteria: &ActCriteria,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Acts, SearchError> {
+        self.shared.catch_up();
+        self.told(self.finder.acts(criteria, before, limit))
+    }
+
+    /// Has an index made anew that proves wrong.
+    fn told<T>(&self, found: Result<T, SearchError>) -> Result<T, SearchError> {
         if let Err(SearchError::Damaged(why)) = &found {
             tracing::warn!(why, "the index is damaged");
             self.shared.tell(|state| state.rebuild = true);
@@ -146,7 +167,7 @@ impl Shared {
     }
 
     /// Opens the index and fills it until it is told to stop; again after trouble.
-    fn run(&self, index: &Path, ledger: &Path) {
+    fn run(&self, index: &Path, ledger: &Source) {
         let mut told = String::new();
         while let Err(error) = self.follow(index, ledger) {
             let cause = chain(&error);
@@ -166,7 +187,7 @@ impl Shared {
         }
     }
 
-    fn follow(&self, folder: &Path, ledger: &Path) -> Result<(), SearchError> {
+    fn follow(&self, folder: &Path, ledger: &Source) -> Result<(), SearchError> {
         let mut index = Index::open(folder, ledger)?;
         loop {
             let (stop, rebuild) = {

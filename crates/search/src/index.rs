@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use audit::Reader;
+use audit::{Reader, Source};
 use rusqlite::Connection;
 
 use crate::SearchError;
 use crate::fill::Filler;
+use crate::holes;
 use crate::schema::{self, Cursor};
 
 const FILE: &str = "index.sqlite";
@@ -27,7 +28,7 @@ pub(crate) fn file(folder: &Path) -> PathBuf {
 #[derive(Debug)]
 pub struct Index {
     folder: PathBuf,
-    ledger: PathBuf,
+    ledger: Source,
     connection: Connection,
     cursor: Cursor,
     filler: Filler,
@@ -35,19 +36,20 @@ pub struct Index {
 }
 
 impl Index {
-    /// Opens the index of the ledger in the folder `ledger`, in a folder of its own that is made
-    /// if absent. An index that belongs to another ledger, is of another version, or may have lost
-    /// something to a crash of the machine is made anew.
+    /// Opens the index of the ledger in `ledger`, in a folder of its own that is made if absent. An
+    /// index that belongs to another ledger, is of another version, may have lost something to a
+    /// crash of the machine, or passed over entries that are to be had now, is made anew.
     ///
     /// # Errors
     ///
     /// Fails if a folder cannot be used or another process fills the index.
-    pub fn open(folder: &Path, ledger: &Path) -> Result<Self, SearchError> {
+    pub fn open(folder: &Path, ledger: impl Into<Source>) -> Result<Self, SearchError> {
+        let ledger = ledger.into();
         let unusable = |source| SearchError::Folder { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(unusable)?;
         let lock = lock(folder)?;
         let opened = match file(folder).exists() {
-            true => existing(folder, ledger).map_err(|error| match error {
+            true => existing(folder, &ledger).map_err(|error| match error {
                 // Only what a new index would not cure.
                 SearchError::Ledger(_) | SearchError::Folder { .. } => Err(error),
                 other => Ok(other.to_string()),
@@ -63,8 +65,8 @@ impl Index {
             }
         };
         schema::put_boot(&connection, &boot())?;
-        let filler = Filler::new(Reader::new(ledger));
-        let (folder, ledger) = (folder.to_owned(), ledger.to_owned());
+        let filler = Filler::new(Reader::new(&ledger));
+        let folder = folder.to_owned();
         Ok(Self { folder, ledger, connection, cursor, filler, _lock: lock })
     }
 
@@ -149,7 +151,7 @@ fn anew(folder: &Path) -> Result<(Connection, Cursor), SearchError> {
 }
 
 /// The index that there is, if it can be believed.
-fn existing(folder: &Path, ledger: &Path) -> Result<(Connection, Cursor), SearchError> {
+fn existing(folder: &Path, ledger: &Source) -> Result<(Connection, Cursor), SearchError> {
     let damaged = |why: &str| SearchError::Damaged(why.to_owned());
     let connection = Connection::open(file(folder))?;
     schema::prepare(&connection)?;
@@ -161,20 +163,30 @@ fn existing(folder: &Path, ledger: &Path) -> Result<(Connection, Cursor), Search
         return Err(damaged("the machine stopped while it was open"));
     }
     let cursor = schema::cursor(&connection)?;
-    match belongs(&cursor, ledger)? {
-        true => Ok((connection, cursor)),
-        false => Err(damaged("it belongs to another ledger")),
+    let mut reader = Reader::new(ledger);
+    if !belongs(&cursor, &mut reader)? {
+        return Err(damaged("it belongs to another ledger"));
     }
+    for hole in holes::all(&connection)? {
+        // A hole that stays one, or whose entries were removed meanwhile, is no reason.
+        if reader.frame(hole.first).is_ok_and(|held| held.is_some()) {
+            return Err(damaged("entries that it passed over are to be had now"));
+        }
+    }
+    Ok((connection, cursor))
 }
 
 /// Whether the ledger has the name and, over as many entries, the root hash of the index.
-fn belongs(cursor: &Cursor, ledger: &Path) -> Result<bool, SearchError> {
-    let Some(last) = cursor.size.checked_sub(1) else { return Ok(true) };
-    let mut reader = Reader::new(ledger);
+fn belongs(cursor: &Cursor, reader: &mut Reader) -> Result<bool, SearchError> {
+    if cursor.size == 0 {
+        return Ok(true);
+    }
     let origin = reader.origin()?.map(|origin| origin.to_string());
-    let Some(held) = reader.frame(last)? else { return Ok(false) };
-    Ok(held.next() == cursor.size
-        && held.root_hash.as_slice() == cursor.root_hash
+    let root_hash = match reader.root_hash(cursor.size) {
+        Err(error) if error.is_gone() => None,
+        found => found?,
+    };
+    Ok(root_hash.is_some_and(|root| root.as_slice() == cursor.root_hash)
         && origin.as_ref() == Some(&cursor.origin))
 }
 

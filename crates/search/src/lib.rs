@@ -9,12 +9,17 @@
 //! for each word (a member, a purpose, a reason …), each dossier and each person a posting tells
 //! the blocks in which it occurs. A query cuts the lists of blocks, newest first, and looks at the
 //! rows of the blocks that remain. So every criterion is indexed alike, at a few bytes a row.
+//!
+//! Sealed and archived segments are read as others are. What was removed after its term is not
+//! found any more, and what is away or stays shut is passed over: an answer says both.
 
+mod acts;
 mod blocks;
 mod error;
 mod fill;
 mod follow;
 mod found;
+mod holes;
 mod index;
 mod query;
 mod row;
@@ -23,6 +28,7 @@ mod words;
 
 pub use error::SearchError;
 pub use follow::Follower;
-pub use found::{Answer, Exchange, Finder, Last};
+pub use found::{Act, Acts, Answer, Exchange, Finder, Last};
+pub use holes::Hole;
 pub use index::Index;
 pub use query::LIMIT_MAX;

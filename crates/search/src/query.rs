@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use model::{Criteria, ExchangeId, Pseudonym};
-use rusqlite::{Connection, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use crate::SearchError;
 use crate::blocks::{block, common, era, indices, union};
@@ -18,6 +18,8 @@ const BLOCKS_MAX: usize = 4096;
 
 /// Rows of a range; what is asked for narrows them further.
 const ROWS: &str = "SELECT entry, last, id, subject FROM exchange WHERE entry >= ? AND entry < ?";
+/// The entry that says that an exchange concerns a person.
+const CONCERNED: &str = "SELECT said FROM concerned WHERE entry = ?1 AND subject = ?2";
 /// Columns of words, in the order of [`KINDS`].
 const COLUMNS: [&str; 8] =
     ["member", "system", "node", "method", "agreement", "purpose", "decided", "reason"];
@@ -31,8 +33,10 @@ const BLOCKS: &str = "SELECT number FROM block WHERE latest >= ?1 AND earliest <
 pub(crate) struct Spot {
     /// Index of its first entry.
     pub(crate) first: u64,
-    /// Index of its end, if it has one.
+    /// Index of its last entry, if it is another.
     pub(crate) last: Option<u64>,
+    /// Index of the entry that says whom it concerns, where that is not the first.
+    pub(crate) said: Option<u64>,
 }
 
 /// What one look at the index gave.
@@ -170,12 +174,11 @@ impl Wanted {
         let ends = [integer(range.start), integer(range.end)];
         let mut rows = rows.query(params_from_iter(ends.iter().chain(&self.compared)))?;
         while let Some(row) = rows.next()? {
-            if !self.fits(row)? {
-                continue;
-            }
+            let Some(said) = self.fits(connection, row)? else { continue };
             let index = |number: i64| u64::try_from(number).unwrap_or_default();
             let last: Option<i64> = row.get(1)?;
-            spots.push(Spot { first: index(row.get(0)?), last: last.map(index) });
+            let (first, last) = (index(row.get(0)?), last.map(index));
+            spots.push(Spot { first, last, said: said.map(index) });
             if spots.len() >= limit {
                 return Ok(true);
             }
@@ -183,17 +186,32 @@ impl Wanted {
         Ok(false)
     }
 
-    fn fits(&self, row: &Row<'_>) -> Result<bool, SearchError> {
+    /// Whether a row fits, and the entry that says whom it concerns if it is a further one.
+    fn fits(
+        &self,
+        connection: &Connection,
+        row: &Row<'_>,
+    ) -> Result<Option<Option<i64>>, SearchError> {
         if let Some(exchange) = &self.exchange
             && row.get::<_, [u8; 16]>(2)? != *exchange.as_bytes()
         {
-            return Ok(false);
+            return Ok(None);
         }
         if self.subjects.is_empty() {
-            return Ok(true);
+            return Ok(Some(None));
         }
         let subject: Option<[u8; 16]> = row.get(3)?;
-        Ok(subject.is_some_and(|bytes| self.subjects.contains(&Pseudonym(bytes))))
+        if subject.is_some_and(|bytes| self.subjects.contains(&Pseudonym(bytes))) {
+            return Ok(Some(None));
+        }
+        let mut said = connection.prepare_cached(CONCERNED)?;
+        for Pseudonym(subject) in &self.subjects {
+            let said = said.query_row(params![row.get::<_, i64>(0)?, subject], |row| row.get(0));
+            if let Some(said) = said.optional()? {
+                return Ok(Some(Some(said)));
+            }
+        }
+        Ok(None)
     }
 }
 

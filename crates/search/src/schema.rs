@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use crate::SearchError;
 
 /// Raised whenever tables or their meaning change: an index of another version is made anew.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 4;
 /// Statements that stay prepared.
 const STATEMENTS: usize = 32;
 /// Cache of the connection that fills the index, in KiB.
@@ -14,10 +14,13 @@ const FILL_CACHE_KIB: i64 = 128 << 10;
 const CHECKPOINT_PAGES: i64 = 16_384;
 
 // `exchange`: a row for each exchange, by the index of its first entry; words by their id.
+// `concerned`: further persons of an exchange, with the index of the entry that says so.
 // `posting`: in which blocks a word occurs, or a dossier or a person by a negative hash. By eras of
 // some blocks, so that what is added lies near what was added before; otherwise each of these
 // hashes would touch another page of the whole index.
 // `block`: the times between which the exchanges of a block began.
+// `act`: a row for each entry about what an operator did.
+// `hole`: entries that were passed over, since their segment was away or stayed shut.
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE word (
@@ -42,6 +45,12 @@ CREATE TABLE exchange (
     subject BLOB,
     last INTEGER
 );
+CREATE TABLE concerned (
+    entry INTEGER NOT NULL,
+    subject BLOB NOT NULL,
+    said INTEGER NOT NULL,
+    PRIMARY KEY (entry, subject)
+) WITHOUT ROWID;
 CREATE TABLE posting (
     era INTEGER NOT NULL,
     key INTEGER NOT NULL,
@@ -52,6 +61,15 @@ CREATE TABLE block (
     number INTEGER PRIMARY KEY,
     earliest INTEGER NOT NULL,
     latest INTEGER NOT NULL
+);
+CREATE TABLE act (
+    entry INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL
+);
+CREATE TABLE hole (
+    first INTEGER PRIMARY KEY,
+    next INTEGER NOT NULL,
+    why TEXT NOT NULL
 );
 ";
 

@@ -50,6 +50,9 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
         Entry::Concerned(persons) => pb::entry::Kind::Concerned(calls::from_concerned(persons)),
         Entry::LedgerRead(read) => pb::entry::Kind::LedgerRead(operators::from_read(read)),
         Entry::AdminAction(action) => pb::entry::Kind::AdminAction(operators::from_action(action)),
+        Entry::SegmentRemoved(removed) => {
+            pb::entry::Kind::SegmentRemoved(operators::from_removal(removed))
+        }
     };
     pb::Entry { kind: Some(kind) }.encode_to_vec()
 }
@@ -89,6 +92,9 @@ fn read_entry(bytes: &[u8]) -> Result<Entry, EvidenceError> {
         pb::entry::Kind::Concerned(persons) => Entry::Concerned(calls::to_concerned(persons)?),
         pb::entry::Kind::LedgerRead(read) => Entry::LedgerRead(operators::to_read(read)?),
         pb::entry::Kind::AdminAction(done) => Entry::AdminAction(operators::to_action(done)?),
+        pb::entry::Kind::SegmentRemoved(removed) => {
+            Entry::SegmentRemoved(operators::to_removal(removed)?)
+        }
     })
 }
 

@@ -8,6 +8,7 @@ pub mod health;
 mod operators;
 pub mod search;
 pub mod status;
+pub mod term;
 
 /// Generated from `proto/giaolien`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

@@ -1,7 +1,8 @@
 //! What operators did, as the ledger keeps it.
 
 use model::{
-    Action, AdminAction, CertificateDigest, LedgerRead, Operator, Reading, RevisionId, Timestamp,
+    Action, AdminAction, CertificateDigest, LedgerRead, Operator, Reading, RevisionId,
+    SegmentRemoved, Timestamp,
 };
 
 use crate::evidence::{EvidenceError, fixed, text, text_of, wrong};
@@ -14,6 +15,8 @@ pub(crate) fn from_read(read: &LedgerRead) -> pb::LedgerRead {
         reading: match read.reading {
             Reading::Search => pb::Reading::Search,
             Reading::Subject => pb::Reading::Subject,
+            Reading::Acts => pb::Reading::Acts,
+            Reading::Export => pb::Reading::Export,
         }
         .into(),
         criteria: read.criteria.to_string(),
@@ -28,6 +31,8 @@ pub(crate) fn to_read(message: pb::LedgerRead) -> Result<LedgerRead, EvidenceErr
         reading: match message.reading() {
             pb::Reading::Search => Reading::Search,
             pb::Reading::Subject => Reading::Subject,
+            pb::Reading::Acts => Reading::Acts,
+            pb::Reading::Export => Reading::Export,
             pb::Reading::Unspecified => return Err(wrong("reading", "is missing or unknown")),
         },
         operator: to_operator(message.operator)?,
@@ -58,6 +63,32 @@ pub(crate) fn to_action(message: pb::AdminAction) -> Result<AdminAction, Evidenc
         },
         operator: to_operator(message.operator)?,
         revision: RevisionId(message.revision),
+    })
+}
+
+pub(crate) fn from_removal(removed: &SegmentRemoved) -> pb::SegmentRemoved {
+    pb::SegmentRemoved {
+        time_us: removed.time.as_micros(),
+        operator: Some(from_operator(&removed.operator)),
+        segment: removed.segment,
+        first_index: removed.first,
+        count: removed.count,
+        root_hash: removed.root_hash.to_vec(),
+        keep_until_us: removed.keep_until.as_micros(),
+        why: removed.why.to_string(),
+    }
+}
+
+pub(crate) fn to_removal(message: pb::SegmentRemoved) -> Result<SegmentRemoved, EvidenceError> {
+    Ok(SegmentRemoved {
+        time: Timestamp::from_micros(message.time_us),
+        operator: to_operator(message.operator)?,
+        segment: message.segment,
+        first: message.first_index,
+        count: message.count,
+        root_hash: fixed("root_hash", &message.root_hash)?,
+        keep_until: Timestamp::from_micros(message.keep_until_us),
+        why: message.why.into(),
     })
 }
 

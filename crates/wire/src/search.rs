@@ -1,6 +1,6 @@
 //! What is asked of the ledger through the admin API.
 
-use model::{Criteria, Decided, PersonNumber, Reason, Timestamp};
+use model::{ActCriteria, ActKind, Criteria, Decided, PersonNumber, Reason, Timestamp};
 
 use crate::evidence::{EvidenceError, exchange, optional, reason, text, text_of, wrong};
 use crate::generated::admin as pb;
@@ -67,6 +67,31 @@ pub fn decode_criteria(message: pb::Criteria) -> Result<Criteria, EvidenceError>
         },
         method: bounded("method", message.method)?,
         dossier: bounded("dossier", message.dossier)?,
+        subjects: Vec::new(),
+    })
+}
+
+/// Reads what of the doings of operators is asked for; the person aside.
+///
+/// # Errors
+///
+/// Fails if a field does not hold what it should.
+pub fn decode_act_criteria(message: pb::SearchActsRequest) -> Result<ActCriteria, EvidenceError> {
+    let moment = |micros: u64| (micros != 0).then(|| Timestamp::from_micros(micros));
+    if message.operator.len() > TEXT_BYTES_MAX {
+        return Err(wrong("operator", format!("has more than {TEXT_BYTES_MAX} bytes")));
+    }
+    Ok(ActCriteria {
+        from: moment(message.from_us),
+        until: moment(message.until_us),
+        kind: match pb::ActKind::try_from(message.kind) {
+            Ok(pb::ActKind::Unspecified) => None,
+            Ok(pb::ActKind::Read) => Some(ActKind::Read),
+            Ok(pb::ActKind::Apply) => Some(ActKind::Apply),
+            Ok(pb::ActKind::Remove) => Some(ActKind::Remove),
+            Err(_) => return Err(wrong("kind", "is unknown")),
+        },
+        operator: text(message.operator),
         subjects: Vec::new(),
     })
 }

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use model::{
     Action, AdminAction, Admitted, CertificateDigest, Code, Effect, Entry, ExchangeId, Finished,
-    LedgerRead, Opened, Operator, Passed, Pseudonym, Reading, Reason, Refused, RevisionId, Subject,
-    Timestamp, Traffic,
+    LedgerRead, Opened, Operator, Passed, Pseudonym, Reading, Reason, Refused, RevisionId,
+    SegmentRemoved, Subject, Timestamp, Traffic,
 };
 use wire::evidence::{decode_entry, encode_entry};
 
@@ -90,6 +90,18 @@ fn entries() -> Vec<(&'static str, Entry)> {
     let revision = RevisionId(1_795_000_000);
     let Finished { exchange, admitted: of, time, request, response, .. } = finished();
     let passed = Passed { exchange, admitted: of, time, request, response };
+    let acts = LedgerRead { reading: Reading::Acts, ..read.clone() };
+    let export = LedgerRead { reading: Reading::Export, ..read.clone() };
+    let removed = SegmentRemoved {
+        time: TIME,
+        operator: operator.clone(),
+        segment: 7,
+        first: 1000,
+        count: 20,
+        root_hash: [5; 32],
+        keep_until: Timestamp::from_secs(1_794_000_000),
+        why: "term over, order 12/2036".into(),
+    };
     let action = AdminAction { time: TIME, operator, action: Action::Apply, revision };
     vec![
         ("opened", Entry::Opened(opened)),
@@ -102,6 +114,9 @@ fn entries() -> Vec<(&'static str, Entry)> {
         ("ledger read", Entry::LedgerRead(read)),
         ("admin action", Entry::AdminAction(action)),
         ("passed", Entry::Passed(passed)),
+        ("acts of operators read", Entry::LedgerRead(acts)),
+        ("entries exported", Entry::LedgerRead(export)),
+        ("segment removed", Entry::SegmentRemoved(removed)),
     ]
 }
 

@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 6] = [
     &["model", "prefetch"],
     &["cedar", "mask", "tlog"],
     &["audit", "policy", "wire"],
-    &["control", "dataplane", "events", "load", "nodes", "publish", "search"],
+    &["control", "dataplane", "events", "export", "load", "nodes", "publish", "search"],
     &[],
     &["giaolien"],
 ];

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use control::{Config, LoadError};
@@ -88,6 +88,10 @@ impl Fixture {
 
     pub fn write(&self, file: &str, content: impl AsRef<[u8]>) {
         write(&self.root.path().join("config"), file, content);
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.root.path().join("config")
     }
 
     pub fn remove(&self, file: &str) {

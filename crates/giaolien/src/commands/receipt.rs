@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use clap::Subcommand;
-use model::{Action, Entry, Operator, Receipt as Carried};
+use model::{Action, Entry, Operator, Reading, Receipt as Carried};
 use tlog::bundle::{BUNDLE_BYTES_MAX, Bundle};
 use tlog::{VerifyingKey, WitnessKey};
 
@@ -229,14 +229,21 @@ pub(crate) fn describe(entry: &Entry) -> String {
             call.pseudonyms.len(),
             call.time
         ),
-        Entry::LedgerRead(read) => format!(
-            "ledger read at {} by {}: {} exchanges for {}, because: {}",
-            read.time,
-            operator(&read.operator),
-            read.results,
-            read.criteria,
-            read.why
-        ),
+        Entry::LedgerRead(read) => {
+            let what = match read.reading {
+                Reading::Search | Reading::Subject => "exchanges",
+                Reading::Acts => "acts of operators",
+                Reading::Export => "entries exported",
+            };
+            format!(
+                "ledger read at {} by {}: {} {what} for {}, because: {}",
+                read.time,
+                operator(&read.operator),
+                read.results,
+                read.criteria,
+                read.why
+            )
+        }
         Entry::AdminAction(done) => format!(
             "{} at {} by {}",
             match done.action {
@@ -244,6 +251,16 @@ pub(crate) fn describe(entry: &Entry) -> String {
             },
             done.time,
             operator(&done.operator)
+        ),
+        Entry::SegmentRemoved(removed) => format!(
+            "{} entries from {} on removed with segment {} at {} by {}, kept until {}, because: {}",
+            removed.count,
+            removed.first,
+            removed.segment,
+            removed.time,
+            operator(&removed.operator),
+            removed.keep_until,
+            removed.why
         ),
     }
 }

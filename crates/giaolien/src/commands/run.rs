@@ -121,11 +121,17 @@ async fn listen(what: &str, address: SocketAddr) -> Result<TcpListener> {
 async fn serve_admin(listener: TcpListener, tls: Downstream, running: Arc<Running>) {
     let (started, live) = (SystemClock.now(), running.live.clone());
     let (revisions, operators) = (running.revisions.clone(), running.operators.clone());
-    let (to_search, to_record) = (running.readings.clone(), running.readings.clone());
+    let readings = || running.readings.clone();
+    let (to_search, to_search_acts, to_record) = (readings(), readings(), readings());
+    let (to_list, to_remove, to_export) = (readings(), readings(), readings());
     let doors = Doors {
         get_status: Arc::new(move || running.status(started)),
         revisions,
         search: Arc::new(move |request, operator| to_search.search(request, operator)),
+        search_acts: Arc::new(move |request, operator| to_search_acts.acts(request, operator)),
+        list_expired: Arc::new(move |_request, _operator| to_list.expired()),
+        remove_expired: Arc::new(move |request, operator| to_remove.remove(request, operator)),
+        export: Arc::new(move |request, operator| to_export.export(request, operator)),
         record: Arc::new(move |operator, action, revision| {
             to_record.record(operator, action, revision)
         }),

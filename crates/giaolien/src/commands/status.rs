@@ -94,6 +94,16 @@ fn text(status: &GetStatusResponse) -> String {
         if !ledger.trouble.is_empty() {
             let _ = writeln!(text, "ledger takes no entries: {}", ledger.trouble);
         }
+        let (sealed, archived, unsealed) = (ledger.sealed, ledger.archived, ledger.unsealed);
+        if sealed + archived + unsealed > 0 {
+            let _ = writeln!(
+                text,
+                "segments since the start: {sealed} sealed, {archived} archived; {unsealed} wait"
+            );
+        }
+        if !ledger.keeping_trouble.is_empty() {
+            let _ = writeln!(text, "sealing or archiving fails: {}", ledger.keeping_trouble);
+        }
     }
     if !status.needs_restart.is_empty() {
         let _ = writeln!(text, "changed, needs a restart: {}", status.needs_restart.join(", "));
@@ -157,6 +167,11 @@ fn to_json(status: &GetStatusResponse) -> Value {
             "entries": ledger.size,
             "root_hash": STANDARD.encode(&ledger.root_hash),
             "trouble": (!ledger.trouble.is_empty()).then_some(&ledger.trouble),
+            "sealed": ledger.sealed,
+            "archived": ledger.archived,
+            "unsealed": ledger.unsealed,
+            "keeping_failed": ledger.keeping_failed,
+            "keeping_trouble": Some(&ledger.keeping_trouble).filter(|text| !text.is_empty()),
         })
     });
     json!({
@@ -250,6 +265,11 @@ mod tests {
                 size: 40,
                 root_hash: vec![0; 3],
                 trouble: "no space left".to_owned(),
+                sealed: 7,
+                archived: 3,
+                unsealed: 1,
+                keeping_failed: 2,
+                keeping_trouble: "cannot copy to `archive`".to_owned(),
             }),
             ..GetStatusResponse::default()
         };
@@ -278,6 +298,8 @@ mod tests {
             3 calls in flight, 2 connections
             ledger ledger.test: 40 entries, root hash AAAA
             ledger takes no entries: no space left
+            segments since the start: 7 sealed, 3 archived; 1 wait
+            sealing or archiving fails: cannot copy to `archive`
             changed, needs a restart: listen, ledger
             last rejected at 2026-11-18T11:07:40Z, after a change of the folder: 1 problem
               registry/nodes.yaml:3:7: found `G99`, expected a registered member

@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use audit::Tiles;
+use audit::{Source, Tiles};
 use search::{Finder, Index};
 use tempfile::TempDir;
 use tlog::{Checkpoint, Note};
-use wire::generated::admin::{Exchange, SearchResponse};
+use wire::generated::admin::{
+    Exchange, LedgerEntry, SearchActsRequest, SearchActsResponse, SearchResponse,
+};
+use wire::search::decode_act_criteria;
 
 use super::search::Asking;
 use crate::progress::Progress;
+use crate::reading::{hole, lost};
 
 /// A copy with its index.
 pub(super) struct Copy {
@@ -25,7 +29,7 @@ pub(super) struct Copy {
 impl Copy {
     /// Brings the index in the folder `index`, or a temporary one, up to the copy.
     /// `proofs` says whether entries are to be proved.
-    pub(super) fn open(ledger: &Path, index: Option<&Path>, proofs: bool) -> Result<Self> {
+    pub(super) fn open(ledger: &Source, index: Option<&Path>, proofs: bool) -> Result<Self> {
         let temporary = match index {
             Some(_) => None,
             None => Some(tempfile::tempdir().context("make a temporary folder")?),
@@ -56,6 +60,28 @@ impl Copy {
             indexed: answer.indexed,
             durable: self.size,
             periods: Vec::new(),
+            lost: answer.lost.map(lost),
+            holes: answer.holes.into_iter().map(hole).collect(),
+        })
+    }
+}
+
+impl Copy {
+    /// A page of what operators did.
+    pub(super) fn acts(&self, asked: SearchActsRequest) -> Result<SearchActsResponse> {
+        let (before, limit) = (asked.before, usize::try_from(asked.limit).unwrap_or(usize::MAX));
+        let criteria = decode_act_criteria(asked).context("what is asked for")?;
+        let answer = self.finder.acts(&criteria, (before > 0).then_some(before), limit);
+        let answer = answer.context("search the copy")?;
+        let entries = answer.acts.into_iter();
+        let entries = entries.map(|act| LedgerEntry { index: act.index, entry: act.bytes });
+        Ok(SearchActsResponse {
+            entries: entries.collect(),
+            before: answer.before.unwrap_or_default(),
+            indexed: answer.indexed,
+            durable: self.size,
+            lost: answer.lost.map(lost),
+            holes: answer.holes.into_iter().map(hole).collect(),
         })
     }
 
@@ -75,17 +101,17 @@ impl Copy {
 }
 
 /// The tree of a copy, and its newest checkpoint: one that witnesses cosigned if there is one.
-fn prover(ledger: &Path) -> Result<Option<(Tiles, Note, u64)>> {
-    let found = audit::newest_checkpoint(ledger, 0).context("read checkpoints")?;
+fn prover(ledger: &Source) -> Result<Option<(Tiles, Note, u64)>> {
+    let found = audit::newest_checkpoint(&ledger.folder, 0).context("read checkpoints")?;
     let Some((note, Checkpoint { size, .. })) = found else { return Ok(None) };
-    let tiles = Tiles::open(ledger).context("the tree of the copy")?;
+    let tiles = Tiles::open_source(ledger.clone()).context("the tree of the copy")?;
     Ok(Some((tiles, note, size)))
 }
 
 /// Takes in all that the copy holds, and returns how many entries that is.
-fn fill(folder: &Path, ledger: &Path) -> Result<u64> {
-    let shown = ledger.display();
-    let about = bytes(ledger).with_context(|| format!("read ledger `{shown}`"))?;
+fn fill(folder: &Path, ledger: &Source) -> Result<u64> {
+    let shown = ledger.folder.display();
+    let about = bytes(&ledger.folder).with_context(|| format!("read ledger `{shown}`"))?;
     let mut index = Index::open(folder, ledger)?;
     let mut progress = Progress::new("indexing");
     while index.advance(u64::MAX)? {
@@ -94,8 +120,9 @@ fn fill(folder: &Path, ledger: &Path) -> Result<u64> {
     }
     let size = index.size();
     // The index stops where frames stop; if something follows, that is no end but damage.
-    if let Some(item) = audit::entries(ledger, size)?.next() {
-        let (entry, _) = item.with_context(|| format!("ledger `{shown}` after entry {size}"))?;
+    if let Some(item) = audit::records(ledger, size)?.next() {
+        let record = item.with_context(|| format!("ledger `{shown}` after entry {size}"))?;
+        let entry = record.index;
         bail!("found entry {entry} in `{shown}` after the index was filled; is it being written?");
     }
     if size == 0 {

@@ -62,12 +62,10 @@ enum Which {
 impl Asked {
     /// The criteria that they are.
     pub(super) fn criteria(self) -> Result<Criteria> {
-        let from = self.from.as_deref().map(|text| moment(text, Some)).transpose();
-        let until = |text| moment(text, |date| date.tomorrow().ok());
-        let until = self.until.as_deref().map(until).transpose();
+        let (from, until) = times(self.from.as_deref(), self.until.as_deref())?;
         Ok(Criteria {
-            from: from.context("--from")?,
-            until: until.context("--until")?,
+            from,
+            until,
             member: self.member,
             system: self.system,
             node: self.node,
@@ -84,6 +82,16 @@ impl Asked {
             exchange: self.exchange,
         })
     }
+}
+
+/// Times as they are given on the command line: `from`, and `until`, which counts whole as a date.
+pub(super) fn times(
+    from: Option<&str>,
+    until: Option<&str>,
+) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
+    let from = from.map(|text| moment(text, Some)).transpose().context("--from")?;
+    let until = until.map(|text| moment(text, |date| date.tomorrow().ok()));
+    Ok((from, until.transpose().context("--until")?))
 }
 
 fn reason(text: &str) -> Result<Reason, String> {

@@ -1,5 +1,6 @@
 //! `giaolien audit search` and `giaolien audit subject`: exchanges in a ledger, newest first.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,13 +8,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use model::Criteria;
+use model::{Criteria, Timestamp};
 use tonic::transport::Channel;
 use wire::generated::admin::admin_service_client::AdminServiceClient;
-use wire::generated::admin::{Exchange, Person, SearchRequest, SearchResponse};
+use wire::generated::admin::{Exchange, Hole, Lost, Person, SearchRequest, SearchResponse};
 
 use super::copy::Copy;
 use super::criteria::Asked;
+use super::place::Place;
 use super::shown::Shown;
 use crate::commands::admin::{Unanswered, runtime};
 use crate::commands::say;
@@ -42,6 +44,8 @@ pub(crate) struct Search {
     /// Where the index of the copy is kept for the next search; a temporary folder if not given.
     #[arg(long, value_name = "DIR", requires = "ledger")]
     index: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Of a running gateway, which alone has the keys.
@@ -81,8 +85,8 @@ pub(super) struct Output {
     receipts: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
     Text,
     Json,
 }
@@ -103,12 +107,12 @@ impl Search {
             if proofs {
                 eprintln!("a copy cannot sign receipts, only proofs are written");
             }
-            let copy = Copy::open(ledger, self.index.as_deref(), proofs)?;
+            let copy = Copy::open(&self.place.source(ledger)?, self.index.as_deref(), proofs)?;
             let mut printer = Printer::new(&self.output)?;
             while let Some((before, limit)) = printer.next() {
                 printer.print(&copy.page(&Asking { criteria: &criteria, before, limit })?)?;
             }
-            return Ok(ExitCode::SUCCESS);
+            return Ok(printer.code());
         }
         let reason = self.reason.context("found no --reason, expected why the ledger is read")?;
         let gateway = Gateway { whom: self.whom, reason, person: None };
@@ -129,7 +133,7 @@ impl Subject {
     }
 }
 
-fn number_from(input: impl Read) -> Result<String> {
+pub(super) fn number_from(input: impl Read) -> Result<String> {
     let mut text = String::new();
     let bounded = &mut input.take(NUMBER_BYTES_MAX);
     bounded.read_to_string(&mut text).context("read the number from standard input")?;
@@ -167,10 +171,10 @@ impl Gateway {
                     Err(unanswered) => return Ok(Err(unanswered)),
                 }
             }
-            Ok(Ok(()))
+            Ok(Ok(printer.code()))
         };
         match runtime()?.block_on(work)? {
-            Ok(()) => Ok(ExitCode::SUCCESS),
+            Ok(code) => Ok(code),
             Err(unanswered) => Ok(unanswered.tell(&door.admin)),
         }
     }
@@ -193,6 +197,40 @@ struct Printer<'a> {
     told: bool,
     /// Exchanges without a proof.
     unproved: u64,
+    holes: Holes,
+}
+
+/// Says what a search did not look at because it is not there.
+pub(super) fn tell_extent(indexed: u64, durable: u64, lost: Option<&Lost>) {
+    if indexed < durable {
+        eprintln!("searched the first {indexed} of {durable} entries, try again for the rest");
+    }
+    if let Some(Lost { entries, latest_us }) = lost {
+        let latest = Timestamp::from_micros(*latest_us);
+        eprintln!(
+            "{entries} entries written until {latest} were removed after their term; what was \
+             among them is not found"
+        );
+    }
+}
+
+/// Entries that were not to be had, each told once.
+#[derive(Debug, Default)]
+pub(super) struct Holes(BTreeSet<u64>);
+
+impl Holes {
+    pub(super) fn tell(&mut self, holes: &[Hole]) {
+        for Hole { first_index, next_index, why } in holes {
+            if self.0.insert(*first_index) {
+                eprintln!("not searched: entries from {first_index} up to {next_index}: {why}");
+            }
+        }
+    }
+
+    /// A search that missed some is no success.
+    pub(super) fn code(&self) -> ExitCode {
+        if self.0.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
 }
 
 impl<'a> Printer<'a> {
@@ -201,7 +239,12 @@ impl<'a> Printer<'a> {
             let shown = dir.display();
             fs::create_dir_all(dir).with_context(|| format!("make folder `{shown}`"))?;
         }
-        Ok(Self { output, left: output.limit, before: Some(0), told: false, unproved: 0 })
+        let (left, before) = (output.limit, Some(0));
+        Ok(Self { output, left, before, told: false, unproved: 0, holes: Holes::default() })
+    }
+
+    fn code(&self) -> ExitCode {
+        self.holes.code()
     }
 
     fn next(&self) -> Option<(u64, usize)> {
@@ -210,7 +253,7 @@ impl<'a> Printer<'a> {
     }
 
     fn print(&mut self, answer: &SearchResponse) -> Result<()> {
-        let SearchResponse { exchanges, before, indexed, durable, periods } = answer;
+        let SearchResponse { exchanges, before, indexed, durable, periods, lost, holes } = answer;
         for exchange in exchanges {
             let shown = Shown::of(exchange)?;
             match self.output.format {
@@ -233,12 +276,9 @@ impl<'a> Printer<'a> {
             if !periods.is_empty() {
                 eprintln!("looked for under the keys of {}", periods.join(", "));
             }
-            if indexed < durable {
-                eprintln!(
-                    "searched the first {indexed} of {durable} entries, try again for the rest"
-                );
-            }
+            tell_extent(*indexed, *durable, lost.as_ref());
         }
+        self.holes.tell(holes);
         if self.left == 0 && self.before.is_some() {
             eprintln!("there may be more, see --limit");
         }

@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use audit::Source;
 use clap::{Args, ValueEnum};
 use control::{Config, LoadError};
 use model::{ExchangeId, RevisionId};
 
 use super::say;
+use crate::assemble;
 use call::Asked;
 use finding::Finding;
 use recorded::Recorded;
@@ -129,7 +131,8 @@ impl Explain {
         let words = Words::new(self.lang);
         let (recorded, asked) = match (&self.ledger, self.exchange) {
             (Some(ledger), Some(exchange)) => {
-                let recorded = Recorded::find(ledger, exchange)?;
+                let source = source_of(ledger.clone(), &self.config)?;
+                let recorded = Recorded::find(&source, exchange)?;
                 let asked = Asked::from_entry(&recorded.entry);
                 (Some(recorded), asked)
             }
@@ -188,6 +191,14 @@ fn load(dir: &Path) -> Result<Option<Config>> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// A ledger with the archive and the keys that the configuration names; alone if those cannot be
+/// told, about which the configuration's problems say more.
+fn source_of(folder: PathBuf, config: &Path) -> Result<Source> {
+    let Ok(found) = control::whereabouts(config) else { return Ok(Source::folder(folder)) };
+    let keys = assemble::keys(&found.keys)?;
+    Ok(Source { folder, archives: found.archive.into_iter().collect(), keys })
 }
 
 /// Decides the call. The ledger does not say whether a caller named its agreement: one that

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use audit::{ReadError, Record, Source};
 use model::{AgreementId, Entry, ExchangeId, Finished, Reason, RevisionId, Timestamp};
 
 use super::finding::Finding;
@@ -34,12 +35,19 @@ impl Recorded {
     /// # Errors
     ///
     /// Fails if the ledger cannot be read or has no such call.
-    pub(super) fn find(ledger: &Path, exchange: ExchangeId) -> Result<Self> {
+    pub(super) fn find(ledger: &Source, exchange: ExchangeId) -> Result<Self> {
         let mut progress = Progress::new("searching");
-        let total = entries_about(ledger);
+        let total = entries_about(&ledger.folder);
         let mut found: Option<Self> = None;
-        for item in audit::entries(ledger, 0)? {
-            let (index, bytes) = item?;
+        let mut absent = None;
+        for item in audit::records(ledger, 0)? {
+            let Record { index, entry: bytes, .. } = match item {
+                Err(gap @ ReadError::Absent { .. }) => {
+                    absent.get_or_insert(gap);
+                    continue;
+                }
+                item => item?,
+            };
             progress.at(index.min(total), total);
             let entry = wire::evidence::decode_entry(&bytes)
                 .with_context(|| format!("entry {index} of the ledger"))?;
@@ -60,7 +68,10 @@ impl Recorded {
         }
         match found {
             Some(found) => Ok(found),
-            None => bail!("no call `{exchange}` in the ledger `{}`", ledger.display()),
+            None => {
+                let why = absent.map(|gap| format!("; {gap}")).unwrap_or_default();
+                bail!("no call `{exchange}` in the ledger `{}`{why}", ledger.folder.display())
+            }
         }
     }
 

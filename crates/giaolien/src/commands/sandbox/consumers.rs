@@ -219,7 +219,10 @@ fn state(metadata: &mut MetadataMap, call: &Call) {
 /// The exchange id of an entry of a call.
 pub(super) fn exchange(entry: &Entry) -> String {
     match entry {
-        Entry::Opened(_) | Entry::LedgerRead(_) | Entry::AdminAction(_) => String::new(),
+        Entry::Opened(_)
+        | Entry::LedgerRead(_)
+        | Entry::AdminAction(_)
+        | Entry::SegmentRemoved(_) => String::new(),
         Entry::Admitted(call) => call.exchange.to_string(),
         Entry::Refused(call) => call.exchange.to_string(),
         Entry::Passed(call) => call.exchange.to_string(),

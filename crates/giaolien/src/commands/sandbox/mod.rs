@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ::audit::Verified;
+use ::audit::{Source, Verified};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, value_parser};
 use nodes::Country;
@@ -176,7 +176,7 @@ async fn verify_ledger(folder: &Folder) -> Result<Verified> {
     let key = receipt::read_key(&folder.ledger_key())?;
     let begun = Instant::now();
     loop {
-        let verified = audit::verify(&folder.ledger(), Some(&key))?;
+        let verified = audit::verify(&Source::folder(folder.ledger()), Some(&key))?;
         let covered = verified.checkpoint_size == verified.entries;
         if covered || begun.elapsed() > CHECKPOINT_TIME_MAX {
             return Ok(verified);
