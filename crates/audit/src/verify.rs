@@ -235,13 +235,8 @@ pub fn verify(
     pass.history.finish(checkpoint.size, found)?;
     key.map_or(Ok(()), |given| pass.history.check_key(given, &signed_by))?;
     let cosigned_size = cosigned::verify(dir, &keys, live)?;
-    // Segments that were sealed meanwhile may be under a checkpoint that was signed meanwhile.
-    let newest = match live {
-        true => fs::read(&note_path).map_err(missing(&note_path))?,
-        false => note,
-    };
-    let newest = locate::checkpoint(&newest, &keys).map_or(checkpoint.size, |(note, _)| note.size);
-    let tally = pass.tally.end(found, newest)?;
+    let newest = if live { newest_size(&note_path, &keys)? } else { checkpoint.size };
+    let tally = pass.tally.end(found, newest.max(checkpoint.size))?;
     tally.outcome(Verified {
         entries: found,
         root_hash: pass.chain.frontier.root(),
@@ -258,6 +253,13 @@ pub fn verify(
         removed: Vec::new(),
         unknown_files: listing.unknown,
     })
+}
+
+/// What the newest checkpoint covers by now: segments that were sealed while the ledger was read may
+/// be under a checkpoint that was signed meanwhile.
+fn newest_size(path: &Path, keys: &[VerifyingKey]) -> Result<u64, VerifyError> {
+    let note = fs::read(path).map_err(missing(path))?;
+    Ok(locate::checkpoint(&note, keys).map_or(0, |(checkpoint, _)| checkpoint.size))
 }
 
 /// The header of a segment in use; of one that is damaged more is said when it is its turn.

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use clap::Subcommand;
-use model::{Action, Entry, Operator, Reading, Receipt as Carried};
+use model::{Action, Entry, LedgerRead, Operator, Reading, Receipt as Carried};
 use tlog::bundle::{BUNDLE_BYTES_MAX, Bundle};
 use tlog::{VerifyingKey, WitnessKey};
 
@@ -223,27 +223,11 @@ pub(crate) fn describe(entry: &Entry) -> String {
             "call {} went on at {}: {} messages there and {} back until then",
             call.exchange, call.time, call.request.messages, call.response.messages
         ),
-        Entry::Concerned(call) => format!(
-            "call {} concerned {} more persons at {}",
-            call.exchange,
-            call.pseudonyms.len(),
-            call.time
-        ),
-        Entry::LedgerRead(read) => {
-            let what = match read.reading {
-                Reading::Search | Reading::Subject => "exchanges",
-                Reading::Acts => "acts of operators",
-                Reading::Export => "entries exported",
-            };
-            format!(
-                "ledger read at {} by {}: {} {what} for {}, because: {}",
-                read.time,
-                operator(&read.operator),
-                read.results,
-                read.criteria,
-                read.why
-            )
+        Entry::Concerned(call) => {
+            let persons = call.pseudonyms.len();
+            format!("call {} concerned {persons} more persons at {}", call.exchange, call.time)
         }
+        Entry::LedgerRead(read) => describe_reading(read),
         Entry::AdminAction(done) => format!(
             "{} at {} by {}",
             match done.action {
@@ -263,6 +247,22 @@ pub(crate) fn describe(entry: &Entry) -> String {
             removed.why
         ),
     }
+}
+
+fn describe_reading(read: &LedgerRead) -> String {
+    let what = match read.reading {
+        Reading::Search | Reading::Subject => "exchanges",
+        Reading::Acts => "acts of operators",
+        Reading::Export => "entries exported",
+    };
+    format!(
+        "ledger read at {} by {}: {} {what} for {}, because: {}",
+        read.time,
+        operator(&read.operator),
+        read.results,
+        read.criteria,
+        read.why
+    )
 }
 
 fn operator(operator: &Operator) -> String {
