@@ -1,6 +1,7 @@
 //! What masking a message costs, beside decode, filter, encode with generated types and with
 //! `prost-reflect`. All take bytes and give bytes in a buffer that is used again; all outputs are
-//! held against each other first. `mask-bench 3` does three rounds instead of eleven.
+//! held against each other first. `mask-bench 9` does nine rounds
+//! of a millisecond for each instead of 301.
 
 mod contenders;
 mod samples;
@@ -34,7 +35,7 @@ struct Bench {
 }
 
 fn main() -> Result<()> {
-    let rounds = std::env::args().nth(1).map_or(Ok(11), |rounds| rounds.parse())?;
+    let rounds = std::env::args().nth(1).map_or(Ok(301), |rounds| rounds.parse())?;
     let contract = Contract::from_descriptor_set(DESCRIPTORS)?;
     let bench = Bench { contract, pool: DescriptorPool::decode(DESCRIPTORS)?, rounds };
     println!(

@@ -174,14 +174,11 @@ impl<S: Sink> Walk<'_, S> {
 
     #[inline(always)]
     fn field(&mut self, number: u32, wire: u8, after: usize) -> Result<(), Fault> {
-        let action = match self.state.dense.get(number as usize) {
-            Some(action) => *action,
-            None => self.state.sparse(number),
-        };
+        let action = self.state.action(number);
         if action.wires >> wire & 1 == 0 {
             return self.stranger(number, wire, after);
         }
-        self.check_order(&action)?;
+        self.check_order(action)?;
         match action.verb {
             Verb::Pass | Verb::Withhold => {
                 let field = self.at;
@@ -194,8 +191,8 @@ impl<S: Sink> Walk<'_, S> {
                 }
                 Ok(())
             }
-            Verb::Descend | Verb::Search => self.enter(&action, number, wire, after),
-            Verb::Any => self.any(&action, number, wire, after),
+            Verb::Descend | Verb::Search => self.enter(action, number, wire, after),
+            Verb::Any => self.any(action, number, wire, after),
         }
     }
 

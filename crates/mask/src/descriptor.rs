@@ -141,6 +141,9 @@ impl Raw {
             6 => extension(&name, value.bytes()),
             _ => Ok(()),
         })?;
+        if name.is_empty() || name.ends_with('.') {
+            return Err(declaration(scope, "declares a message without a name".into()));
+        }
         bounded(self.messages.len(), MESSAGES_MAX, "messages")?;
         match self.messages.insert(name.clone(), message) {
             Some(_) => Err(ContractError::Twice(name)),
@@ -296,6 +299,9 @@ fn field(by: &str, raw: &RawField, names: &BTreeMap<&str, (usize, bool)>) -> Res
         Ok(number @ 1..0x2000_0000) => number,
         _ => return Err(declaration(by, format!("has the number {}", raw.number))),
     };
+    if raw.name.is_empty() || raw.name.contains('.') {
+        return Err(declaration(by, format!("has no plain name for field {number}")));
+    }
     let class = match raw.class {
         None | Some(0 | 3) => Class::Sensitive,
         Some(1) => Class::Open,

@@ -1,7 +1,7 @@
 //! Lays out the states of a program that are reached from its first, in the order in which they
 //! are found: so ids follow from contract and selection alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::class::Class;
@@ -63,8 +63,11 @@ struct Layout {
 impl Layout {
     /// The state of a draft, planned if it is new. `way` says from where it was reached.
     fn id(&mut self, draft: usize, way: Option<Origin>) -> u32 {
-        if let Some(Some(id)) = self.ids.get(draft) {
-            return *id;
+        if let Some(Some(id)) = self.ids.get(draft).copied() {
+            if let Some(ways) = self.program.ways.get_mut(id as usize) {
+                ways.extend(way);
+            }
+            return id;
         }
         let id = self.plan(Planned::Message(draft), way);
         if let Some(place) = self.ids.get_mut(draft) {
@@ -75,7 +78,7 @@ impl Layout {
 
     fn plan(&mut self, planned: Planned, way: Option<Origin>) -> u32 {
         self.planned.push(planned);
-        self.program.ways.push(way);
+        self.program.ways.push(way.into_iter().collect());
         (self.planned.len() - 1) as u32
     }
 
@@ -210,7 +213,7 @@ impl Layout {
         let mut seeds = Vec::new();
         for (id, rows) in self.rows.iter().enumerate() {
             let has_any = rows.iter().any(|row| row.is_single && row.action.verb == Verb::Any);
-            if has_any || rows.iter().any(|row| is_split(rows, row.oneof)) {
+            if has_any || !split_oneofs(rows).is_empty() {
                 seeds.push(id);
             }
             let held = rows.iter().filter(|row| row.is_single && row.action.verb == Verb::Descend);
@@ -224,11 +227,15 @@ impl Layout {
     }
 }
 
-/// Whether some members of a `oneof` are given and others not.
-fn is_split(rows: &[Row], oneof: Option<u32>) -> bool {
-    let members = || rows.iter().filter(|row| oneof.is_some() && row.oneof == oneof);
-    let is_lost = |row: &Row| matches!(row.action.verb, Verb::Withhold | Verb::Search);
-    members().any(is_lost) && members().any(|row| !is_lost(row))
+/// Each `oneof` of which some members are given and others not.
+fn split_oneofs(rows: &[Row]) -> BTreeSet<u32> {
+    let members = |is_lost: bool| {
+        let rows = rows
+            .iter()
+            .filter(move |row| is_lost == matches!(row.action.verb, Verb::Withhold | Verb::Search));
+        rows.filter_map(|row| row.oneof).collect::<BTreeSet<_>>()
+    };
+    members(true).intersection(&members(false)).copied().collect()
 }
 
 /// Gives bits to what must not come again, and says what needs more than a look at the verb.
@@ -236,10 +243,8 @@ fn is_split(rows: &[Row], oneof: Option<u32>) -> bool {
 fn mark(rows: &mut [Row], fragile: &[bool]) -> Option<()> {
     let mut bits = 1..=BITS_MAX;
     let mut split = BTreeMap::new();
-    for oneof in rows.iter().filter_map(|row| row.oneof) {
-        if !split.contains_key(&oneof) && is_split(rows, Some(oneof)) {
-            split.insert(oneof, bits.next()?);
-        }
+    for oneof in split_oneofs(rows) {
+        split.insert(oneof, bits.next()?);
     }
     for row in rows {
         let is_fragile = match row.action.verb {

@@ -15,6 +15,11 @@ pub(crate) const DENSE_MAX: usize = 64;
 /// The path id of fields that the contract does not know.
 pub(crate) const UNKNOWN: u16 = 0;
 
+/// The most paths that are told of one field.
+const PATHS_MAX: usize = 256;
+/// The most steps that are taken to find them.
+const STEPS_MAX: usize = 65_536;
+
 /// What happens to a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
@@ -72,11 +77,19 @@ pub(crate) struct State {
 }
 
 impl State {
+    #[inline(always)]
+    pub(crate) fn action(&self, number: u32) -> &Action {
+        match self.dense.get(number as usize) {
+            Some(action) => action,
+            None => self.sparse(number),
+        }
+    }
+
     #[cold]
-    pub(crate) fn sparse(&self, number: u32) -> Action {
+    fn sparse(&self, number: u32) -> &Action {
         let found = self.sparse.binary_search_by_key(&number, |(number, _)| *number);
         let found = found.ok().and_then(|at| self.sparse.get(at));
-        found.map_or(Action::STRANGER, |(_, action)| *action)
+        found.map_or(&Action::STRANGER, |(_, action)| action)
     }
 }
 
@@ -97,8 +110,9 @@ pub(crate) struct Program {
     pub(crate) withheld: Vec<Origin>,
     /// What is given.
     pub(crate) given: Vec<Origin>,
-    /// The way to each state: the state before it and the name of the step.
-    pub(crate) ways: Vec<Option<Origin>>,
+    /// The ways to each state: the state before it and the name of the step. The first is the one
+    /// on which it was found, and leads from an earlier state.
+    pub(crate) ways: Vec<Vec<Origin>>,
 }
 
 /// A field of a state, told by name.
@@ -110,27 +124,46 @@ pub(crate) struct Origin {
 }
 
 impl Program {
-    /// The first path to a field that was found. Types may hold themselves, so there may be more.
-    fn path(&self, origin: &Origin) -> String {
-        let mut names = vec![origin.name.as_ref()];
-        let mut at = origin.state;
-        // Ways lead from earlier states only.
-        while let Some(Some(way)) = self.ways.get(at as usize) {
+    /// All paths to a field, the one on which it was found first; of types that hold themselves
+    /// only those on which nothing comes twice. At most [`PATHS_MAX`].
+    fn paths(&self, origin: &Origin) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut steps = STEPS_MAX;
+        self.back(&mut vec![origin], &mut found, &mut steps);
+        found
+    }
+
+    /// From the last of `way` back to the first state, on all ways.
+    fn back<'a>(&'a self, way: &mut Vec<&'a Origin>, found: &mut Vec<String>, steps: &mut usize) {
+        let Some(state) = way.last().map(|origin| origin.state) else {
+            return;
+        };
+        if state == 0 {
             // Steps that paths do not name: into the entry of a map, and the value of an `Any`.
-            if !way.name.is_empty() {
-                names.push(&way.name);
-            }
-            at = way.state;
+            let names = way.iter().rev().map(|origin| origin.name.as_ref());
+            let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+            found.push(names.join("."));
+            return;
         }
-        names.reverse();
-        names.join(".")
+        for before in self.ways.get(state as usize).into_iter().flatten() {
+            *steps = steps.saturating_sub(1);
+            if *steps == 0 || found.len() == PATHS_MAX {
+                return;
+            }
+            if way.iter().all(|origin| origin.state != before.state) {
+                way.push(before);
+                self.back(way, found, steps);
+                way.pop();
+            }
+        }
     }
 }
 
 /// A field that a mask knows: where it is, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldView {
-    /// As selections write it. A type that holds itself has one path, the shortest.
+    /// As selections write it. A type that holds itself has no longer paths than those on which
+    /// nothing comes twice.
     pub path: String,
     /// The class that counts: the strictest on the way.
     pub class: Class,
@@ -150,7 +183,7 @@ impl Mask {
     /// The mask of a selection for the message of this full name, or all that stands against it.
     ///
     /// Beside words that name nothing, these stand against it: a field that receivers require
-    /// (proto2) and that would be withheld; more states than [`compile::STATES_MAX`]; a message
+    /// (proto2) and that would be withheld; more states than 4,096; a message
     /// that is a `google.protobuf.Any` itself.
     pub fn compile(
         contract: &Contract,
@@ -169,12 +202,13 @@ impl Mask {
         &self.digest
     }
 
-    /// The path of a field that was withheld, by its id. Id 0 is `?`: all that the contract does
-    /// not know, extensions among it. Ids count states and fields in a fixed order, so they mean
-    /// the same in all masks of one digest.
-    pub fn path(&self, id: u16) -> Option<String> {
-        let origin = self.program.withheld.get(usize::from(id))?;
-        Some(if id == UNKNOWN { "?".into() } else { self.program.path(origin) })
+    /// The paths of a field that was withheld, by its id: more than one where the same holds for
+    /// the same type of message in several places, none if there is no such id. Id 0 is `?`: all
+    /// that the contract does not know, extensions among it. Ids count in an order that follows
+    /// from contract and selection, so they mean the same in all masks of one digest.
+    pub fn paths(&self, id: u16) -> Vec<String> {
+        let origin = self.program.withheld.get(usize::from(id));
+        origin.map_or(Vec::new(), |origin| self.program.paths(origin))
     }
 
     /// The fields that are given: values, not the messages that only hold others.
@@ -183,15 +217,15 @@ impl Mask {
     }
 
     /// The fields of the contract that are withheld, without those inside withheld messages.
-    /// The first has path id 1.
     pub fn withheld(&self) -> impl Iterator<Item = FieldView> {
         self.views(self.program.withheld.get(1..).unwrap_or_default())
     }
 
     fn views<'a>(&'a self, origins: &'a [Origin]) -> impl Iterator<Item = FieldView> + 'a {
-        origins
-            .iter()
-            .map(|origin| FieldView { path: self.program.path(origin), class: origin.class })
+        origins.iter().flat_map(|origin| {
+            let paths = self.program.paths(origin).into_iter();
+            paths.map(|path| FieldView { path, class: origin.class })
+        })
     }
 }
 

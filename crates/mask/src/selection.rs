@@ -22,7 +22,8 @@ pub(crate) const NAMES_MAX: usize = 64;
 /// lists and maps without a word for them: `members.full_name` is the name of every member. Where
 /// it ends at a message, it gives what is in there as far as it is of the class of the message's
 /// field or of a more harmless one: `citizen`, which is `basic`, does not give
-/// `citizen.ethnicity`, which is `sensitive`. There is no `*`: it would give what a later contract
+/// `citizen.ethnicity`, which is `sensitive`. (A field without a class counts as `sensitive`, so
+/// naming a message there gives all in it but what is secret.) There is no `*`: it would give what a later contract
 /// adds. In a `google.protobuf.Any` nothing is given but the types that a path names:
 /// `details.[vn.tax.v1.Debt]`, or fields of them, `details.[vn.tax.v1.Debt].amount`.
 ///

@@ -84,7 +84,19 @@ impl Sink for Nothing<'_> {
 /// Writes the new length of a content that shrank before it. The old length took the bytes from
 /// `at` to `begin`, the content those from there to the end of `kept`. Returns by how many bytes
 /// the output became shorter.
+#[inline(always)]
 pub(crate) fn shorten(kept: &mut [u8], at: usize, begin: usize, length: usize) -> usize {
+    match kept.get_mut(at) {
+        // Most messages in lists are so small that their lengths take one byte.
+        Some(byte) if begin == at + 1 => {
+            *byte = length as u8;
+            0
+        }
+        _ => shorten_long(kept, at, begin, length),
+    }
+}
+
+fn shorten_long(kept: &mut [u8], at: usize, begin: usize, length: usize) -> usize {
     let room = begin.saturating_sub(at);
     let needed = varint_bytes(length as u64);
     let stored = kept.len().saturating_sub(begin);

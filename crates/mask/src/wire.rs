@@ -73,12 +73,20 @@ impl fmt::Display for Fault {
 /// The varint at `at`, and where it ends.
 #[inline(always)]
 pub(crate) fn varint(bytes: &[u8], at: usize) -> Result<(u64, usize), Fault> {
-    match bytes.get(at) {
-        Some(&byte) if byte < 0x80 => Ok((u64::from(byte), at + 1)),
+    let Some(&low) = bytes.get(at) else {
+        return Err(Fault::Truncated);
+    };
+    if low < 0x80 {
+        return Ok((u64::from(low), at + 1));
+    }
+    // Tags of fields from 16 on, and the lengths of most messages.
+    match bytes.get(at + 1) {
+        Some(&high) if high < 0x80 => Ok((u64::from(low & 0x7f) | u64::from(high) << 7, at + 2)),
         _ => long_varint(bytes, at),
     }
 }
 
+#[cold]
 fn long_varint(bytes: &[u8], at: usize) -> Result<(u64, usize), Fault> {
     let mut value = 0;
     for (place, byte) in bytes.get(at..).unwrap_or_default().iter().take(10).enumerate() {

@@ -44,7 +44,7 @@ impl Workspace {
         Self::default()
     }
 
-    /// The path ids of what the last run withheld, ascending; [`Mask::path`](crate::Mask::path)
+    /// The path ids of what the last run withheld, ascending; [`Mask::paths`](crate::Mask::paths)
     /// has their names.
     pub fn withheld(&self) -> impl Iterator<Item = u16> {
         let words = self.withheld.iter().enumerate();

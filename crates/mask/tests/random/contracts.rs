@@ -25,9 +25,10 @@ pub(crate) fn declarations(rng: &mut Rng) -> String {
     for message in 0..messages {
         _ = writeln!(text, "message M{message} {{");
         let mut number = 0;
-        for field in 0..1 + rng.below(8) {
+        let fields = 1 + rng.below(8);
+        for (field, large) in NUMBERS.into_iter().enumerate().take(fields) {
             number += 1 + rng.below(4) as u32;
-            let number = if rng.one_in(12) { NUMBERS[field] } else { number };
+            let number = if rng.one_in(12) { large } else { number };
             one_field(rng, &mut text, field, number, messages);
         }
         if rng.one_in(2) {
