@@ -109,7 +109,7 @@ impl<'a> Covering<'a> {
         });
         if !sides.any(|sides| sides.iter().any(|side| side.watch.is_some())) {
             let found = "a bound on persons, of whom no method that is covered says anything";
-            let expected = "a method with a field of option `subject_identifier`";
+            let expected = "a method with a field of option `(giaolien.annotations.v1.subject)`";
             let hint = Some("mark the field in the contract; or take `subjects` out".to_owned());
             problems.add_hinted(subject, "subjects", found, expected, hint);
         }
