@@ -1,5 +1,6 @@
 //! Reads `protos/`: the services' contracts, as `.proto` files and as descriptor sets, joined.
 
+mod order;
 mod sets;
 mod sources;
 
@@ -140,16 +141,12 @@ fn otherwise(set: &Set, joined: &Descriptors, contract: &Contract) -> Option<Str
         return None;
     }
     let mut with = joined.clone();
-    with.extend(other.iter().map(|(name, bytes)| ((*name).clone(), (*bytes).clone())));
-    let files: Vec<&str> = other.iter().map(|(name, _)| name.as_str()).collect();
-    let found = format!("another version of `{}`", files.join("`, `"));
-    match Contract::from_descriptor_set(&sets::encoded(&with)) {
-        Ok(other) => {
-            let change = mask::compare(contract, &other).into_iter().next()?;
-            Some(format!("{found} ({change})"))
-        }
-        Err(error) => Some(format!("{found} ({error})")),
-    }
+    with.extend(other.into_iter().map(|(name, bytes)| (name.clone(), bytes.clone())));
+    let cause = match Contract::from_descriptor_set(&sets::encoded(&with)) {
+        Ok(other) => mask::compare(contract, &other).into_iter().next()?.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Some(format!("another version of what `{CONTRACTS}` has already ({cause})"))
 }
 
 /// Reports why descriptors are no contract, where the declaration stands if that can be told.

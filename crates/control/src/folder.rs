@@ -113,7 +113,12 @@ impl Folder {
                 Kind::Aside => {}
                 Kind::Contract => files.push(file),
                 Kind::Cedar => refuse_cedar(file, report),
-                Kind::Yaml | Kind::Schema | Kind::Other => refuse_other(file, "proto", report),
+                Kind::Yaml | Kind::Schema | Kind::Other => {
+                    report.enter(file.into());
+                    let expected = "files that end in `.proto` or `.binpb`";
+                    let hint = "move it elsewhere".to_owned();
+                    report.add(Position::START, "a file of another kind", expected, Some(hint));
+                }
             }
         }
         Ok(files)

@@ -74,11 +74,7 @@ fn check(spoil: impl Fn(&Fixture), expected: Expect) {
 fn set(files: &[(&str, &str)]) -> Vec<u8> {
     let root = tempfile::tempdir().unwrap();
     let annotations = std::fs::read("../../proto/giaolien/annotations/v1/annotations.proto");
-    support::write(
-        root.path(),
-        "giaolien/annotations/v1/annotations.proto",
-        annotations.unwrap(),
-    );
+    support::write(root.path(), "giaolien/annotations/v1/annotations.proto", annotations.unwrap());
     for (name, text) in files {
         support::write(root.path(), name, text);
     }
@@ -89,10 +85,7 @@ fn set(files: &[(&str, &str)]) -> Vec<u8> {
 }
 
 fn both(population: &str) -> Vec<u8> {
-    set(&[
-        ("vn/population/v1/population.proto", population),
-        ("vn/common/v1/case.proto", COMMON),
-    ])
+    set(&[("vn/population/v1/population.proto", population), ("vn/common/v1/case.proto", COMMON)])
 }
 
 #[test]
@@ -132,25 +125,74 @@ fn what_is_wrong_with_files_is_told_where_it_is() {
         let text = PROTO.replace(from, to);
         move |fixture: &Fixture| fixture.write(FILE, &text)
     };
-    check(spoiled("message Person {", "mesage Person {"), expect![[""]]);
-    check(spoiled("returns (Person)", "returns (Persn)"), expect![[""]]);
-    check(spoiled("string ethnicity = 2", "string ethnicity = 1"), expect![[""]]);
-    check(spoiled("case.proto", "cases.proto"), expect![[""]]);
-    check(spoiled("CLASS_BASIC,", "CLASS_BASE,"), expect![[""]]);
-    check(|fixture| fixture.write(FILE, b"// h\xff"), expect![[""]]);
-    check(|fixture| fixture.write(FILE, "{".repeat(100_000)), expect![[""]]);
+    check(
+        spoiled("message Person {", "mesage Person {"),
+        expect![[r#"
+        protos/vn/population/v1/population.proto:20:1: found unusable protobuf (expected 'enum', 'extend', 'import', 'message', 'option', 'service', 'package' or ';', but found 'mesage'), expected a contract in protobuf
+    "#]],
+    );
+    check(
+        spoiled("returns (Person)", "returns (Persn)"),
+        expect![[r#"
+        protos/vn/population/v1/population.proto:8:38: found unusable protobuf (name 'Persn' is not defined), expected a contract in protobuf
+        protos/vn/population/v1/population.proto:9:38: found unusable protobuf (name 'Persn' is not defined), expected a contract in protobuf
+    "#]],
+    );
+    check(
+        spoiled("string ethnicity = 2", "string ethnicity = 1"),
+        expect![[r#"
+        protos/vn/population/v1/population.proto:22:22: found unusable protobuf (field number '1' is already used), expected a contract in protobuf
+    "#]],
+    );
+    check(
+        spoiled("case.proto", "cases.proto"),
+        expect![[r#"
+        protos/vn/population/v1/population.proto:5:1: found unusable protobuf (import 'vn/common/v1/cases.proto' not found), expected a contract in protobuf; did you mean `vn/common/v1/case.proto`?
+    "#]],
+    );
+    check(
+        spoiled("CLASS_BASIC,", "CLASS_BASE,"),
+        expect![[r#"
+        protos/vn/population/v1/population.proto:14:5: found unusable protobuf (expected a value of type 'giaolien.annotations.v1.Class' for option '(giaolien.annotations.v1.class)', but found 'CLASS_BASE'), expected a contract in protobuf
+    "#]],
+    );
+    check(
+        |fixture| fixture.write(FILE, b"// h\xff"),
+        expect![[r#"
+        protos/vn/population/v1/population.proto:1:5: found bytes that are not UTF-8, expected UTF-8 text; save the file as UTF-8
+    "#]],
+    );
+    check(
+        |fixture| fixture.write(FILE, "{".repeat(100_000)),
+        expect![[r#"
+        protos/vn/population/v1/population.proto:1:65: found brackets that nest deeper, expected at most 64
+    "#]],
+    );
     let cycle = |fixture: &Fixture| {
         let import = "import \"vn/population/v1/population.proto\";\nmessage";
         fixture.write("protos/vn/common/v1/case.proto", COMMON.replace("message", import));
     };
-    check(cycle, expect![[""]]);
+    check(
+        cycle,
+        expect![[r#"
+        protos/vn/common/v1/case.proto:6:8: found files that import each other (`vn/common/v1/case.proto`, `vn/population/v1/population.proto`), expected imports that lead back to no file
+    "#]],
+    );
     // Each of several files is told of.
     let several = |fixture: &Fixture| {
         fixture.write(FILE, PROTO.replace("message Person", "Person"));
         fixture.write("protos/vn/common/v1/case.proto", COMMON.replace("opened = 1", "opened"));
         fixture.write("protos/vn/other.proto", "syntax = \"proto2\"; message M { int32 a = 0; }");
     };
-    check(several, expect![[""]]);
+    check(
+        several,
+        expect![[r#"
+        protos/vn/common/v1/case.proto:7:35: found unusable protobuf (expected '=', but found ';'), expected a contract in protobuf
+        protos/vn/other.proto:1:32: found unusable protobuf (fields must have a label with proto2 syntax (expected one of 'optional', 'repeated' or 'required')), expected a contract in protobuf
+        protos/vn/other.proto:1:42: found unusable protobuf (message numbers must be between 1 and 536870911), expected a contract in protobuf
+        protos/vn/population/v1/population.proto:20:1: found unusable protobuf (expected 'enum', 'extend', 'import', 'message', 'option', 'service', 'package' or ';', but found 'Person'), expected a contract in protobuf
+    "#]],
+    );
 }
 
 #[test]
@@ -164,22 +206,59 @@ fn what_lies_where_no_contract_is_read_is_told() {
         fixture.write("protos/README.md", "");
         fixture.write("protos/giaolien/annotations/v1/annotations.proto", "syntax = \"proto3\";");
     };
-    check(astray, expect![[""]]);
+    check(
+        astray,
+        expect![[r#"
+            policies/all.binpb:1:1: found a contract, expected contracts below `protos` alone; move it into the folder `protos`; it has no effect here
+            population.proto:1:1: found a contract, expected contracts below `protos` alone; move it into the folder `protos`; it has no effect here
+            protos/giaolien/annotations/v1/annotations.proto:1:1: found another version of the gateway's own annotations, expected the gateway's own; take it out: the gateway knows the file without it
+            protos/readme.txt:1:1: found a file of another kind, expected files that end in `.proto` or `.binpb`; move it elsewhere
+            protos/x.yaml:1:1: found a file of another kind, expected files that end in `.proto` or `.binpb`; move it elsewhere
+            registry/population.proto:1:1: found a contract, expected contracts below `protos` alone; move it into the folder `protos`; it has no effect here
+        "#]],
+    );
 }
 
 #[test]
 fn sets_that_cannot_be_used_are_told() {
     let files = |bytes: Vec<u8>| move |fixture: &Fixture| fixture.write("protos/a.binpb", &bytes);
-    check(files(b"no set".to_vec()), expect![[""]]);
-    check(files(Vec::new()), expect![[""]]);
-    check(files([both(PROTO), both(PROTO)].concat()), expect![[""]]);
-    check(files(both(&PROTO.replace("CLASS_SENSITIVE", "CLASS_BASIC"))), expect![[""]]);
-    check(files(both(&PROTO.replace("rpc LookUp", "rpc Look"))), expect![[""]]);
+    check(
+        files(b"no set".to_vec()),
+        expect![[r#"
+        protos/a.binpb:1:1: found bytes that are no descriptor set (failed to decode Protobuf message: invalid wire type value: 6), expected an encoded `google.protobuf.FileDescriptorSet`; write it with `protoc --include_imports --descriptor_set_out`
+    "#]],
+    );
+    check(
+        files(Vec::new()),
+        expect![[r#"
+        protos/a.binpb:1:1: found an empty descriptor set, expected an encoded `google.protobuf.FileDescriptorSet`; write it with `protoc --include_imports --descriptor_set_out`
+    "#]],
+    );
+    check(
+        files([both(PROTO), both(PROTO)].concat()),
+        expect![[r#"
+        protos/a.binpb:1:1: found `google/protobuf/descriptor.proto` twice, expected an encoded `google.protobuf.FileDescriptorSet`; write it with `protoc --include_imports --descriptor_set_out`
+    "#]],
+    );
+    check(
+        files(both(&PROTO.replace("CLASS_SENSITIVE", "CLASS_BASIC"))),
+        expect![[r#"
+            protos/a.binpb:1:1: found another version of what `protos` has already (loosens `vn.population.v1.Person.ethnicity`: its class is basic instead of sensitive), expected files that mean the same wherever they are; keep one of them, or write both from the same files
+        "#]],
+    );
+    check(
+        files(both(&PROTO.replace("rpc LookUp", "rpc Look"))),
+        expect![[r#"
+            protos/a.binpb:1:1: found another version of what `protos` has already (breaks `/vn.population.v1.PopulationService/LookUpPerson`: is no longer there), expected files that mean the same wherever they are; keep one of them, or write both from the same files
+        "#]],
+    );
     // Two versions in two sets, and no sources.
     let fixture = Fixture::new();
     fixture.write("protos/a.binpb", both(PROTO));
     fixture.write("protos/b.binpb", both(&PROTO.replace("full_name = 1", "full_name = 4")));
-    fixture.check(&expect![[""]]);
+    fixture.check(&expect![[r#"
+        protos/b.binpb:1:1: found another version of what `protos` has already (breaks `vn.population.v1.Person.full_name`: its number is 4 instead of 1), expected files that mean the same wherever they are; keep one of them, or write both from the same files
+    "#]]);
 }
 
 #[test]
@@ -189,14 +268,28 @@ fn agreements_and_nodes_are_checked_against_contracts() {
         let text = agreements(&[("a1", lines)]);
         move |fixture: &Fixture| fixture.write("agreements/all.yaml", &text)
     };
-    check(with(fields), expect![[""]]);
-    check(with("subjects: {day_max: 5}"), expect![[""]]);
+    check(
+        with(fields),
+        expect![[r#"
+            agreements/all.yaml:13:14: found `ful_name` (`vn.population.v1.Person` has no field `ful_name`), expected `open`, `basic` or `sensitive`, or the path of a field in a message of a method that is covered; did you mean `full_name`
+            agreements/all.yaml:13:42: found `secret` (what is secret is never exchanged), expected `open`, `basic` or `sensitive`, or the path of a field in a message of a method that is covered
+            agreements/all.yaml:14:21: found fields of requests, while no method that is covered is an update, expected them for updates alone; take `request_fields` out
+        "#]],
+    );
+    check(
+        with("subjects: {day_max: 5}"),
+        expect![[r#"
+        good
+    "#]],
+    );
     check(
         |fixture| {
             let registry = REGISTRY.replace("LookUpPerson]", "LookUpPersons]");
             fixture.write("registry/all.yaml", registry);
         },
-        expect![[""]],
+        expect![[r#"
+            registry/all.yaml:17:56: found `LookUpPersons`, which the contract does not have, expected a method of `vn.population.v1.PopulationService`, as its contract has them; did you mean `LookUpPerson`?
+        "#]],
     );
     // Without a contract neither fields nor persons can be told apart.
     check(
@@ -204,7 +297,10 @@ fn agreements_and_nodes_are_checked_against_contracts() {
             with("fields: [full_name]\n    subjects: {day_max: 5}")(fixture);
             fixture.remove("protos");
         },
-        expect![[""]],
+        expect![[r#"
+            agreements/all.yaml:13:13: found fields, while no contract describes `vn.population.v1.PopulationService`, expected a service whose contract is known; put its `.proto` files, or a descriptor set, below `protos`; or take `fields` out
+            agreements/all.yaml:14:25: found a bound on persons, while no contract describes `vn.population.v1.PopulationService`, expected a service whose contract is known; put its `.proto` files, or a descriptor set, below `protos`; or take `subjects` out
+        "#]],
     );
     // What may only follow from a contract that cannot be read is not told.
     check(
@@ -212,7 +308,9 @@ fn agreements_and_nodes_are_checked_against_contracts() {
             with("fields: [full_name]")(fixture);
             fixture.write(FILE, "syntax");
         },
-        expect![[""]],
+        expect![[r#"
+            protos/vn/population/v1/population.proto:1:1: found unusable protobuf (expected '=', but reached end of file), expected a contract in protobuf
+        "#]],
     );
 }
 
@@ -231,7 +329,9 @@ fn so_many_files_and_no_more() {
     chain(&fixture, 1_000);
     assert_eq!(shown(fixture.load()), "good\n");
     chain(&fixture, 1_001);
-    fixture.check(&expect![[""]]);
+    fixture.check(&expect![[r#"
+        protos:1:1: found 1001 files, expected at most 1000
+    "#]]);
 }
 
 #[test]
@@ -269,11 +369,16 @@ fn a_new_contract_is_compared_with_the_one_in_force() {
     assert_eq!(fifth.amended, None);
     let mut notes = String::new();
     fifth.config.notes.iter().for_each(|note| writeln!(notes, "{note}").unwrap());
-    expect![[""]].assert_eq(&notes);
+    expect![[r#"
+        contract: breaks `vn.population.v1.Person.full_name`: its number is 3 instead of 1; concerns agreements `basic`, `c1`, `c3` and 1 more
+        contract: loosens `vn.population.v1.Person.ethnicity`: its class is basic instead of sensitive; concerns agreements `basic`, `c1`, `c2` and 1 more
+        contract: adds `vn.population.v1.Person.alias`: is new, of class sensitive; concerns agreements `c1`, `c3`, `c4`
+    "#]].assert_eq(&notes);
 
     fixture.write("agreements/all.yaml", AGREEMENTS);
     fixture.remove("agreements/more.yaml");
     fixture.remove("protos");
     let last = loader.reload(&fifth.config.snapshot, RevisionId(6)).unwrap();
-    expect![[""]].assert_eq(&last.config.notes.join("\n"));
+    expect!["contract: none is left; there was one of 2 methods"]
+        .assert_eq(&last.config.notes.join("\n"));
 }

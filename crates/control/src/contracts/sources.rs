@@ -1,12 +1,12 @@
 //! `.proto` files, compiled without `protoc`.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use miette::Diagnostic;
 use protox::file::{File, FileResolver, GoogleFileResolver};
 use protox::{Compiler, Error};
 
+use super::order::{Imports, Order};
 use super::sets::{self, Set};
 use super::{ANNOTATIONS, Descriptors};
 use crate::folder::CONTRACTS;
@@ -15,18 +15,19 @@ use crate::problem::{Position, Report, quoted};
 
 /// How deep brackets may nest. The compiler goes down into each by a call.
 const NESTING_MAX: usize = 64;
+/// Most files of a cycle that are told.
+const CYCLE_SHOWN_MAX: usize = 5;
 /// Files that come with every compiler.
 const GOOGLE: &str = "google/protobuf/";
 
 /// The `.proto` files of a folder by the names that imports have for them.
 #[derive(Debug, Default)]
-pub(super) struct Sources(Arc<BTreeMap<String, String>>);
+pub(super) struct Sources(BTreeMap<String, String>);
 
 /// Finds files for the compiler. What the gateway knows itself goes first.
 struct Files {
-    sources: Arc<BTreeMap<String, String>>,
-    /// Those of sets, for sources that import them.
-    described: Descriptors,
+    /// Sources, and those of sets for sources that import them.
+    parsed: BTreeMap<String, File>,
     google: GoogleFileResolver,
 }
 
@@ -38,13 +39,7 @@ impl FileResolver for Files {
         if let Ok(file) = self.google.open_file(name) {
             return Ok(file);
         }
-        match (self.sources.get(name), self.described.get(name)) {
-            (Some(source), _) => File::from_source(name, source),
-            (None, Some(bytes)) => {
-                File::decode_file_descriptor_proto(bytes.as_slice()).map_err(Error::new)
-            }
-            (None, None) => Err(Error::file_not_found(name)),
-        }
+        self.parsed.get(name).cloned().ok_or_else(|| Error::file_not_found(name))
     }
 }
 
@@ -63,7 +58,7 @@ impl Sources {
             report.add(position(text, offset), "brackets that nest deeper", expected, None);
             return false;
         }
-        Arc::make_mut(&mut self.0).insert(import.to_owned(), text.to_owned());
+        self.0.insert(import.to_owned(), text.to_owned());
         true
     }
 
@@ -75,23 +70,45 @@ impl Sources {
     /// The descriptors of all files and of what they import; `None` after reporting what is wrong
     /// with them.
     pub(super) fn compile(&self, sets: &[Set], report: &mut Report) -> Option<Descriptors> {
-        let described = sets.iter().flat_map(|set| set.files.clone()).collect();
-        let google = GoogleFileResolver::new();
-        let files = Files { sources: self.0.clone(), described, google };
-        let mut compiler = Compiler::with_file_resolver(files);
-        compiler.include_imports(true);
-        let mut is_good = true;
-        for name in self.0.keys() {
-            if report.is_full() {
-                return None;
-            }
-            // Each by itself, so that one that is bad does not hide the next.
-            if let Err(error) = compiler.open_file(name) {
-                self.tell(&error, name, report);
-                is_good = false;
+        let mut files = BTreeMap::new();
+        let mut bad = BTreeSet::new();
+        for (name, bytes) in sets.iter().flat_map(|set| &set.files) {
+            if !self.0.contains_key(name) {
+                // A file that the compiler cannot take may still be one that nothing imports.
+                let file = File::decode_file_descriptor_proto(bytes.as_slice()).ok();
+                files.extend(file.map(|file| (name.clone(), file)));
             }
         }
-        if !is_good {
+        for (name, source) in self.0.iter() {
+            match File::from_source(name, source) {
+                Ok(file) => drop(files.insert(name.clone(), file)),
+                Err(error) => {
+                    self.tell(&error, name, sets, report);
+                    bad.insert(name.as_str());
+                }
+            }
+        }
+        let mut imports = Imports::default();
+        for (name, file) in &files {
+            let of = file.file_descriptor_proto().dependency.iter();
+            imports.add(name, of.map(String::as_str));
+        }
+        bad.iter().for_each(|name| imports.add(name, std::iter::empty()));
+        let Order { files: order, cycle } = imports.order(self.0.keys().map(String::as_str));
+        self.tell_cycle(&cycle, report);
+        let google = GoogleFileResolver::new();
+        let mut compiler = Compiler::with_file_resolver(Files { parsed: files.clone(), google });
+        compiler.include_imports(true);
+        for name in order {
+            // What is wrong with an import is told of it alone.
+            if bad.contains(name) || imports.of(name).any(|import| bad.contains(import)) {
+                bad.insert(name);
+            } else if let Err(error) = compiler.open_file(name) {
+                self.tell(&error, name, sets, report);
+                bad.insert(name);
+            }
+        }
+        if !bad.is_empty() || !cycle.is_empty() {
             return None;
         }
         // The compiler's own encoder keeps the options of fields.
@@ -103,6 +120,19 @@ impl Sources {
                 None
             }
         }
+    }
+
+    fn tell_cycle(&self, cycle: &[&str], report: &mut Report) {
+        let (Some(first), Some(next)) = (cycle.first(), cycle.get(1).or(cycle.first())) else {
+            return;
+        };
+        let text = self.0.get(*first).map_or("", String::as_str);
+        let at = text.find(&format!("\"{next}\"")).map_or(Position::START, |at| position(text, at));
+        let shown: Vec<String> = cycle.iter().take(CYCLE_SHOWN_MAX).map(|it| quoted(it)).collect();
+        let more = if cycle.len() > CYCLE_SHOWN_MAX { ", …" } else { "" };
+        let found = format!("files that import each other ({}{more})", shown.join(", "));
+        report.enter(file_name(first).into());
+        report.add(at, found, "imports that lead back to no file", None);
     }
 
     /// Where something of this full name is declared, as far as a search for its last word tells.
@@ -125,15 +155,16 @@ impl Sources {
         Some((file_name(import), at))
     }
 
-    /// Reports all that the compiler says of a file or of what it imports.
-    fn tell(&self, error: &Error, name: &str, report: &mut Report) {
-        let import = error.file().unwrap_or(name);
-        // What is wrong with a file of a set is told of the file that imports it.
-        let (import, text) = match self.0.get(import) {
-            Some(text) => (import, text.as_str()),
-            None => (name, ""),
+    /// Reports all that the compiler says of a file.
+    fn tell(&self, error: &Error, name: &str, sets: &[Set], report: &mut Report) {
+        let import = error.file().filter(|file| self.0.contains_key(*file)).unwrap_or(name);
+        let holder = sets.iter().find(|set| set.files.contains_key(import));
+        let (file, text) = match (self.0.get(import), holder) {
+            (Some(text), _) => (file_name(import), text.as_str()),
+            (None, Some(set)) => (set.name.clone(), ""),
+            (None, None) => (CONTRACTS.to_owned(), ""),
         };
-        report.enter(file_name(import).into());
+        report.enter(file.into());
         let mut all: Vec<&dyn Diagnostic> = vec![error];
         all.extend(error.related().into_iter().flatten());
         for diagnostic in all {

@@ -144,13 +144,12 @@ impl<'a> Covering<'a> {
                 expected: "them for updates alone",
                 hint: Some(format!("take `{REQUEST_FIELDS}` out")),
             });
-            return Err(wrong);
         }
         let answers = masks(contract, FIELDS, &coverage.fields, answers);
         let requests =
             masks(contract, REQUEST_FIELDS, &coverage.request_fields, requests.into_iter());
         match (answers, requests) {
-            (Ok(answers), Ok(requests)) => Ok((answers, requests)),
+            (Ok(answers), Ok(requests)) if wrong.is_empty() => Ok((answers, requests)),
             (answers, requests) => {
                 wrong.extend(answers.err().into_iter().flatten());
                 wrong.extend(requests.err().into_iter().flatten());
