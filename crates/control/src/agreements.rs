@@ -17,13 +17,14 @@ use crate::scalar::{
 };
 use crate::yaml::{Node, Value};
 
-const AGREEMENT_KEYS: [&str; 14] = [
+const AGREEMENT_KEYS: [&str; 15] = [
     "id",
     "consumer",
     "node",
     "service",
     "methods",
     "fields",
+    "request_fields",
     "purposes",
     "legal_basis",
     "mode",
@@ -79,7 +80,8 @@ fn agreement(item: &Node<'_>, report: &mut Report) -> Decoded<AgreementId, Agree
     let node = fields.required("node", scalar(identifier), report);
     let service = fields.required("service", scalar(service_name), report);
     let methods = fields.required("methods", methods, report);
-    let covered = fields.optional("fields", covered, report);
+    let answered = fields.optional("fields", covered, report);
+    let requested = fields.optional("request_fields", covered, report);
     let purposes = at_most(PURPOSES_MAX, some(scalar(identifier)));
     let purposes = fields.required("purposes", purposes, report);
     let legal_basis = fields.required("legal_basis", scalar(text), report);
@@ -102,7 +104,8 @@ fn agreement(item: &Node<'_>, report: &mut Report) -> Decoded<AgreementId, Agree
             valid_from,
             valid_until,
             state: state.unwrap_or(State::Draft),
-            fields: covered.unwrap_or_default(),
+            fields: answered.unwrap_or_default(),
+            request_fields: requested.unwrap_or_default(),
             quota: quota.unwrap_or_default(),
             subjects,
         })

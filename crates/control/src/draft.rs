@@ -129,6 +129,8 @@ pub(crate) struct Draft {
     /// The digest of each agreement's text, in the order of the files.
     pub(crate) digests: Vec<(AgreementId, yaml::NodeDigest)>,
     pub(crate) routes: Vec<(Place, RouteRule)>,
+    /// Whether a contract could not be read: any service may be in it.
+    pub(crate) contracts_are_partial: bool,
     /// Where each policy stands.
     pub(crate) policies: BTreeMap<Box<str>, Place>,
 }
@@ -145,6 +147,7 @@ impl Default for Draft {
             agreements: Table::new("agreement"),
             digests: Vec::new(),
             routes: Vec::new(),
+            contracts_are_partial: false,
             policies: BTreeMap::new(),
         }
     }
@@ -263,6 +266,9 @@ impl Draft {
             }
             (Subject::Agreement(_), "node") => self.nodes.may_hold(id),
             (Subject::Agreement(_), "purposes") => self.purposes.may_hold(id),
+            (Subject::Agreement(_), "fields" | "request_fields" | "subjects") => {
+                self.contracts_are_partial
+            }
             (Subject::Route(_), "service") => self.nodes.is_incomplete(),
             (Subject::Route(_), "splits" | "shadow" | "shadow.node") => match last {
                 "member" => self.members.may_hold(id),

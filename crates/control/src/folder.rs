@@ -24,11 +24,14 @@ pub(crate) const POLICIES: &str = "policies";
 pub(crate) const SCHEMA: &str = "policies/schema.cedarschema";
 /// Links of templates.
 pub(crate) const LINKS: &str = "policies/links.yaml";
+/// The folder of the services' contracts.
+pub(crate) const CONTRACTS: &str = "protos";
 /// What tells of an apply that has not come to its end.
 pub(crate) const APPLYING: &str = ".applying";
 
-/// Largest file of agreements; others are smaller.
+/// Largest file of agreements, and largest descriptor set; others are smaller.
 const AGREEMENTS_BYTES_MAX: u64 = 64 << 20;
+const SET_BYTES_MAX: u64 = 16 << 20;
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Most files under one folder.
 const FILES_MAX: usize = 10_000;
@@ -62,6 +65,7 @@ impl Folder {
                 Kind::Yaml => files.push(file),
                 Kind::Aside => {}
                 Kind::Cedar => refuse_cedar(file, report),
+                Kind::Contract => refuse_contract(file, report),
                 Kind::Schema | Kind::Other => refuse_other(file, "yaml", report),
             }
         }
@@ -90,7 +94,31 @@ impl Folder {
                     report.enter(file.into());
                     report.add(Position::START, "a YAML file", format!("`{LINKS}`"), Some(hint));
                 }
+                Kind::Contract => refuse_contract(file, report),
                 Kind::Other => refuse_other(file, "cedar", report),
+            }
+        }
+        Ok(files)
+    }
+
+    /// The `.proto` files and descriptor sets below `protos`, sorted. Files that would not be read
+    /// are reported.
+    pub(crate) fn contracts(&self, report: &mut Report) -> Result<Vec<String>, LoadError> {
+        let mut files = Vec::new();
+        if !self.has(CONTRACTS) {
+            return Ok(files);
+        }
+        for file in self.walk(CONTRACTS)? {
+            match kind(&file) {
+                Kind::Aside => {}
+                Kind::Contract => files.push(file),
+                Kind::Cedar => refuse_cedar(file, report),
+                Kind::Yaml | Kind::Schema | Kind::Other => {
+                    report.enter(file.into());
+                    let expected = "files that end in `.proto` or `.binpb`";
+                    let hint = "move it elsewhere".to_owned();
+                    report.add(Position::START, "a file of another kind", expected, Some(hint));
+                }
             }
         }
         Ok(files)
@@ -101,6 +129,8 @@ impl Folder {
         for name in self.names(self.roots.folder())? {
             if matches!(kind(&name), Kind::Cedar | Kind::Schema) {
                 refuse_cedar(name, report);
+            } else if kind(&name) == Kind::Contract {
+                refuse_contract(name, report);
             } else if matches!(&*name, "gateway.yml" | "routes.yml") {
                 refuse_other(name, "yaml", report);
             } else if name == APPLYING {
@@ -125,7 +155,11 @@ impl Folder {
     ) -> Result<Result<Vec<u8>, Reported>, LoadError> {
         report.enter(Arc::from(name));
         let many = holds_agreements(name);
-        let bytes_max = if many { AGREEMENTS_BYTES_MAX } else { FILE_BYTES_MAX };
+        let bytes_max = match name.rsplit_once('.') {
+            _ if many => AGREEMENTS_BYTES_MAX,
+            Some((_, "binpb")) => SET_BYTES_MAX,
+            _ => FILE_BYTES_MAX,
+        };
         let path = self.roots.path(name);
         match read_bounded(&path, bytes_max) {
             Ok(bytes) => {
@@ -229,6 +263,12 @@ fn refuse_cedar(file: String, report: &mut Report) {
     report.add(Position::START, "a Cedar file", "Cedar below `policies` alone", Some(hint));
 }
 
+fn refuse_contract(file: String, report: &mut Report) {
+    report.enter(file.into());
+    let hint = format!("move it into the folder `{CONTRACTS}`; it has no effect here");
+    report.add(Position::START, "a contract", "contracts below `protos` alone", Some(hint));
+}
+
 fn refuse_other(file: String, extension: &str, report: &mut Report) {
     let stem = file.rsplit_once('.').map_or(&*file, |(stem, _)| stem);
     let hint = format!("rename it to `{stem}.{extension}`, or move it elsewhere");
@@ -242,6 +282,8 @@ enum Kind {
     Yaml,
     Cedar,
     Schema,
+    /// A `.proto` file or a descriptor set.
+    Contract,
     /// What editors and people leave beside configuration.
     Aside,
     Other,
@@ -256,6 +298,7 @@ fn kind(path: &str) -> Kind {
         Some("yaml") => Kind::Yaml,
         Some("cedar") => Kind::Cedar,
         Some("cedarschema") => Kind::Schema,
+        Some("proto" | "binpb") => Kind::Contract,
         _ => Kind::Other,
     }
 }
@@ -272,6 +315,8 @@ mod tests {
         }
         assert_eq!(kind("registry/v1.2/a.yaml"), Kind::Yaml);
         assert_eq!(kind("policies/a.cedar"), Kind::Cedar);
+        assert_eq!(kind("protos/a.proto"), Kind::Contract);
+        assert_eq!(kind("protos/all.binpb"), Kind::Contract);
         for name in ["a.yml", "a.YAML", "a", "a.json"] {
             assert_eq!(kind(name), Kind::Other, "{name}");
         }

@@ -8,6 +8,7 @@
 //! policies/**.cedar             Cedar policies over all agreements; optional
 //! policies/schema.cedarschema   what policies speak of, where it is more than usual
 //! policies/links.yaml           links of policy templates
+//! protos/**.proto, **.binpb     the services' contracts, with the classes of fields; optional
 //! routes.yaml                   what differs from the default; optional
 //! ```
 //!
@@ -21,6 +22,8 @@ pub mod admin;
 mod agreements;
 mod apply;
 mod attributes;
+mod changes;
+mod contracts;
 mod draft;
 mod events;
 mod fields;
@@ -61,6 +64,7 @@ use model::RevisionId;
 use policy::{Snapshot, Source};
 use thiserror::Error;
 
+pub use changes::contract_changes;
 pub use events::{Events, SyslogReceiver};
 pub use keeping::{Archive, Retention, Sealing, SealingKey, Whereabouts};
 pub use loader::{Loader, Reloaded};
@@ -232,11 +236,14 @@ fn whole(roots: &Roots, revision: RevisionId) -> Result<(Config, Memory), LoadEr
     objects(&folder, &mut draft, &mut report)?;
     let files = agreement_files(&folder, &mut draft, &mut report)?;
     let policies = policies::policies(&folder, &mut draft, &mut report)?;
+    let contracts = contracts::contracts(&folder, &mut report)?;
+    draft.contracts_are_partial = contracts.is_partial;
     if settings.upstream {
         draft.default_authorities(settings.authorities.as_ref(), &mut report);
     }
     let mut source = draft.take_source(revision);
     source.policies = policies.policies;
+    source.contract = contracts.contract;
     if let Some(gateway) = &settings.gateway {
         let lists = gateway.tls.revocation_lists.iter();
         source.revoked = lists.flat_map(|list| list.revoked.iter().cloned()).collect();
@@ -269,6 +276,7 @@ fn survey(folder: &Folder, report: &mut Report) -> Result<Vec<String>, LoadError
         names.extend(folder.files(REGISTRY, report)?);
     }
     names.extend(folder.policies(report)?);
+    names.extend(folder.contracts(report)?);
     let single = [ROUTES, SCHEMA, LINKS].into_iter().filter(|name| folder.has(name));
     names.extend(single.map(str::to_owned));
     Ok(names)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use model::{AgreementId, RevisionId};
 use policy::{Change, Snapshot, Source};
 
+use crate::changes::contract_changes;
 use crate::draft::Draft;
 use crate::folder::{AGREEMENTS, Folder, parse};
 use crate::inputs::{Digest, Inputs, Roots, digest};
@@ -126,7 +127,8 @@ impl Loader {
         {
             return Ok(candidate);
         }
-        let (config, memory) = whole(roots, revision)?;
+        let (mut config, memory) = whole(roots, revision)?;
+        config.notes.extend(contract_changes(current, &config.snapshot));
         Ok(Candidate { reloaded: Reloaded { config, amended: None }, memory })
     }
 

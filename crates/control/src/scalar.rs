@@ -29,7 +29,7 @@ const POLICY_ID_BYTES_MAX: usize = 256;
 /// Longest name of a claim, in bytes.
 const CLAIM_BYTES_MAX: usize = 128;
 /// Longest name of a field, in bytes.
-const FIELD_BYTES_MAX: usize = 128;
+const FIELD_BYTES_MAX: usize = 512;
 /// What local times there are, in minutes ahead of UTC.
 const UTC_OFFSETS: RangeInclusive<i32> = -12 * 60..=14 * 60;
 /// Vietnam's time, all year round.
@@ -409,7 +409,18 @@ pub(crate) fn field_name(text: &str) -> Result<String, Mismatch> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
         !part.is_empty() && part.bytes().all(allowed)
     };
-    match text.len() <= FIELD_BYTES_MAX && text.split('.').all(part) {
+    // Dots within brackets belong to the name of a type; a dot before the path tells it from a
+    // class.
+    let mut is_within = false;
+    let mut names = text.strip_prefix('.').unwrap_or(text).split(|letter| {
+        is_within = letter == '[' || is_within && letter != ']';
+        letter == '.' && !is_within
+    });
+    let name = |name: &str| match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(of_type) => of_type.split('.').all(part),
+        None => part(name),
+    };
+    match text.len() <= FIELD_BYTES_MAX && names.all(name) {
         true => Ok(text.to_owned()),
         false => mismatch(format!(
             "a field such as `person.full_name` or a class of fields, at most {FIELD_BYTES_MAX} \

@@ -59,7 +59,7 @@ fn unknown_keys() {
         "legal_basis",
         "legal_bais",
         expect![[r#"
-            agreements/all.yaml:8:5: found unknown key `legal_bais`, expected `id`, `consumer`, `node`, `service`, `methods`, `fields`, `purposes`, `legal_basis`, `mode`, `state`, `valid_from`, `valid_until`, `quota` or `subjects`; did you mean `legal_basis`?
+            agreements/all.yaml:8:5: found unknown key `legal_bais`, expected `id`, `consumer`, `node`, `service`, `methods`, `fields`, `request_fields`, `purposes`, `legal_basis`, `mode`, `state`, `valid_from`, `valid_until`, `quota` or `subjects`; did you mean `legal_basis`?
         "#]],
     );
     check_gateway(
@@ -959,11 +959,30 @@ fn attributes_have_names_and_types() {
     );
 }
 
+const CONTRACT: &str = r#"
+syntax = "proto3";
+package vn.population.v1;
+import "giaolien/annotations/v1/annotations.proto";
+import "google/protobuf/any.proto";
+import "p.proto";
+service PopulationService {
+  rpc VerifyPerson(M) returns (M);
+  rpc LookUpPerson(M) returns (M);
+}
+message M {
+  string basic = 1 [(giaolien.annotations.v1.subject) = true];
+  google.protobuf.Any d = 2;
+}
+"#;
+
 #[test]
 fn fields_and_subjects() {
     let with = |text: &str| AGREEMENTS.replace("    quota", &format!("    {text}\n    quota"));
-    for good in ["fields: all", "fields: [person.full_name, identity]", "subjects: {day_max: 5}"] {
+    for good in ["fields: all", "fields: [.basic, 'd.[p.M].x', open]", "subjects: {day_max: 5}"] {
         let fixture = Fixture::new();
+        fixture.write("protos/population.proto", CONTRACT);
+        fixture
+            .write("protos/p.proto", "syntax = \"proto3\"; package p; message M { int32 x = 1; }");
         fixture.write("agreements/all.yaml", with(good));
         assert_eq!(shown(fixture.load()), "good\n", "{good}");
     }
@@ -983,9 +1002,9 @@ fn fields_and_subjects() {
         (
             "fields: [a..b, 'họ tên']",
             expect![[r#"
-            agreements/all.yaml:13:14: found `a..b`, expected a field such as `person.full_name` or a class of fields, at most 128 bytes
-            agreements/all.yaml:13:20: found `họ tên`, expected a field such as `person.full_name` or a class of fields, at most 128 bytes
-        "#]],
+                agreements/all.yaml:13:14: found `a..b`, expected a field such as `person.full_name` or a class of fields, at most 512 bytes
+                agreements/all.yaml:13:20: found `họ tên`, expected a field such as `person.full_name` or a class of fields, at most 512 bytes
+            "#]],
         ),
         (
             "subjects: {}",
@@ -1002,8 +1021,9 @@ fn fields_and_subjects() {
         (
             "subjects: {hour_max: 50, day_max: 20}",
             expect![[r#"
-            agreements/all.yaml:13:39: found fewer persons a day than an hour, expected at least `hour_max`
-        "#]],
+                agreements/all.yaml:13:15: found a bound on persons, while no contract describes `vn.population.v1.PopulationService`, expected a service whose contract is known; put its `.proto` files, or a descriptor set, below `protos`; or take `subjects` out
+                agreements/all.yaml:13:39: found fewer persons a day than an hour, expected at least `hour_max`
+            "#]],
         ),
     ] {
         check_files(&[("agreements/all.yaml", &with(bad))], &expected);

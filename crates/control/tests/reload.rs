@@ -48,7 +48,10 @@ fn seen(snapshot: &Snapshot) -> String {
             let route = snapshot.route(path).unwrap();
             let decided = snapshot.decide(&caller, &route, &context, &mut Workspace::default());
             let decided = match &decided {
-                Ok(decision) => format!("{} {:?}", decision.agreement.id(), decision.purpose),
+                Ok(decision) => {
+                    let mask = decision.agreement.answer_mask(&route).map(|mask| *mask.digest());
+                    format!("{} {:?} {mask:?}", decision.agreement.id(), decision.purpose)
+                }
                 Err(refusal) => format!("{:?}", refusal.reason()),
             };
             write!(shown, "; {method} {asked:?}: {decided}").unwrap();
@@ -65,6 +68,17 @@ fn outcome(loaded: Result<String, LoadError>) -> String {
     }
 }
 
+const CONTRACT: &str = r#"
+syntax = "proto3";
+package vn.population.v1;
+import "giaolien/annotations/v1/annotations.proto";
+service PopulationService {
+  rpc VerifyPerson(M) returns (M);
+  rpc LookUpPerson(M) returns (M);
+}
+message M { string x = 1 [(giaolien.annotations.v1.class) = CLASS]; }
+"#;
+
 /// Something that happens to a folder between two loads.
 #[derive(Clone, Debug)]
 enum Edit {
@@ -77,6 +91,11 @@ enum Edit {
     Broken {
         file: u8,
     },
+    /// A contract is written, with something secret or without.
+    Contract {
+        secret: bool,
+    },
+    NoContract,
     Remove {
         file: u8,
     },
@@ -102,6 +121,8 @@ fn edit() -> impl Strategy<Value = Edit> {
         1 => any::<bool>().prop_map(|more| Edit::Registry { more }),
         1 => (0..3_u8).prop_map(|offset| Edit::Gateway { offset }),
         1 => any::<bool>().prop_map(|there| Edit::Routes { there }),
+        1 => any::<bool>().prop_map(|secret| Edit::Contract { secret }),
+        1 => Just(Edit::NoContract),
     ]
 }
 
@@ -126,6 +147,14 @@ fn perform(fixture: &Fixture, edit: &Edit) {
         }
         Edit::Gateway { offset } => {
             fixture.write("gateway.yaml", format!("{GATEWAY}utc_offset: +0{offset}:00\n"));
+        }
+        Edit::Contract { secret } => {
+            let class = if *secret { "CLASS_SECRET" } else { "CLASS_OPEN" };
+            fixture.write("protos/population.proto", CONTRACT.replace("CLASS", class));
+        }
+        Edit::NoContract => {
+            // There may be none.
+            let _ = std::fs::remove_dir_all(folder(fixture).join("protos"));
         }
         Edit::Routes { there: true } => fixture.write("routes.yaml", "routes: []"),
         Edit::Routes { there: false } => {

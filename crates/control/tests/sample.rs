@@ -40,10 +40,9 @@ fn material(text: &str) -> impl Iterator<Item = &str> {
 fn copy_sample(root: &Path) {
     let sample = project("config");
     let mut names = BTreeSet::new();
-    for file in files(&sample)
-        .iter()
-        .filter(|file| file.extension().is_some_and(|e| e == "yaml" || e == "cedar"))
-    {
+    for file in files(&sample).iter().filter(|file| {
+        file.extension().is_some_and(|e| ["yaml", "cedar", "proto"].iter().any(|known| e == *known))
+    }) {
         let text = fs::read_to_string(file).unwrap();
         names.extend(material(&text).map(str::to_owned));
         write(root, file.strip_prefix(&sample).unwrap().to_str().unwrap(), text);
@@ -131,6 +130,20 @@ fn the_sample_registers_the_methods_of_the_sample_services() {
         .flat_map(|service| service.methods.iter().map(|m| (service.name.clone(), m.name.clone())))
         .collect();
     assert_eq!(registered, methods_of_contracts());
+}
+
+#[test]
+fn the_sample_has_the_contracts_of_the_sample_services() {
+    let (sample, own) = (project("config/protos"), project("proto"));
+    let names = |root: &Path, below: &str| -> Vec<PathBuf> {
+        let files = files(&root.join(below));
+        files.iter().map(|file| file.strip_prefix(root).unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&sample, "vn"), names(&own, "vn"));
+    for name in names(&own, "vn") {
+        let read = |root: &Path| fs::read_to_string(root.join(&name)).unwrap();
+        assert_eq!(read(&sample), read(&own), "{}: copy it again", name.display());
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod agreement;
 mod agreements;
 mod cedar_text;
 mod compile;
+mod concern;
 mod context;
 mod decide;
 mod entities;
@@ -23,6 +24,7 @@ mod zones;
 
 pub use agreement::Agreement;
 pub use compile::{Change, nearest};
+pub use concern::Concerned;
 pub use context::{Context, Token, Workspace};
 pub use entities::entities;
 pub use explain::{Candidate, Explanation, Missing, WhatIf};

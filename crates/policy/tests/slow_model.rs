@@ -6,21 +6,23 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 
+use mask::Contract;
 use model::{MethodPath, PurposeCode, Reason, RevisionId, Terms, Timestamp};
 use policy::source::{
-    Agreement, Class, Consumer, Member, Method, Methods, Purpose, Service, State,
+    Agreement, Class, Consumer, Fields, Member, Method, Methods, Purpose, Service, State,
 };
 use policy::{Change, Context, Snapshot, Source, Workspace};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
-use support::{NOW, SOURCE, agreement, member, node, source, system};
+use support::{NOW, SOURCE, agreement, contract, member, node, source, system};
 
 const SYSTEMS: [&str; 6] = ["sys-a", "sys-b", "sys-c", "sys-d", "sys-e", "sys-f"];
 const PURPOSES: [&str; 4] = ["p0", "p1", "p2", "p3"];
 const METHODS: [&str; 3] = ["M0", "M1", "M2"];
-const SERVICES: [&str; 2] = ["one.S", "two.S"];
+const SERVICES: [&str; 2] = ["t.v1.S", "two.S"];
 const PROPERTY_CASES: u32 = if cfg!(debug_assertions) { 60 } else { 2_000 };
 
 /// Two provinces with communes below and offices below those; classes cut across.
@@ -63,8 +65,44 @@ fn country() -> Source {
             .map(|code| Purpose { code: code.parse().unwrap(), name: code.into() })
             .into(),
         agreements: Vec::new(),
+        contract: Some(Arc::clone(&CONTRACT)),
         ..source(Vec::new())
     }
+}
+
+/// Knows the first of the services.
+static CONTRACT: LazyLock<Arc<Contract>> = LazyLock::new(|| {
+    contract(
+        r#"
+        service S {
+          rpc M0(A) returns (A);
+          rpc M1(B) returns (B);
+          rpc M2(A) returns (B);
+        }
+        message A {
+          string x = 1 [(giaolien.annotations.v1.class) = CLASS_OPEN];
+          string y = 2 [(giaolien.annotations.v1.class) = CLASS_BASIC];
+        }
+        message B {
+          A a = 1 [(giaolien.annotations.v1.class) = CLASS_BASIC];
+          string z = 2 [(giaolien.annotations.v1.class) = CLASS_SECRET];
+        }
+        "#,
+    )
+});
+
+/// Fields that fit whatever the methods are.
+const FIELDS: [&[&str]; 4] = [&["all"], &["open"], &["basic"], &["open", "sensitive"]];
+
+/// The digest of the mask that answers go through.
+fn slow_mask(agreement: &Agreement, method: &str) -> Option<[u8; 32]> {
+    let message = &CONTRACT.method(&format!("/{}/{method}", agreement.service))?.output;
+    let selection = match &agreement.fields {
+        Fields::All if message == "t.v1.A" => return None,
+        Fields::All => mask::Selection::from_items(["open", "basic", "sensitive"]),
+        Fields::Named(names) => mask::Selection::from_items(names.iter().map(String::as_str)),
+    };
+    Some(*mask::Mask::compile(&CONTRACT, message, &selection).unwrap().digest())
 }
 
 fn any_consumer() -> impl Strategy<Value = Consumer> {
@@ -105,19 +143,27 @@ fn any_agreement() -> impl Strategy<Value = Agreement> {
         some(&PURPOSES),
         state,
         validity,
+        prop::sample::select(FIELDS.to_vec()),
     )
-        .prop_map(|(id, consumer, service, methods, purposes, state, (from, until))| {
-            let at = |n: u64| Timestamp::from_secs(NOW.as_micros() / 1_000_000 - 5 + n);
-            Agreement {
-                service: service.into(),
-                methods,
-                purposes: purposes.iter().map(|code| code.parse().unwrap()).collect(),
-                state,
-                valid_from: at(from),
-                valid_until: at(until),
-                ..agreement(&format!("A{id:03}"), consumer)
-            }
-        })
+        .prop_map(
+            |(id, consumer, service, methods, purposes, state, (from, until), fields)| {
+                let at = |n: u64| Timestamp::from_secs(NOW.as_micros() / 1_000_000 - 5 + n);
+                Agreement {
+                    service: service.into(),
+                    methods,
+                    purposes: purposes.iter().map(|code| code.parse().unwrap()).collect(),
+                    state,
+                    valid_from: at(from),
+                    valid_until: at(until),
+                    fields: match fields {
+                        ["all"] => Fields::All,
+                        _ if service == "two.S" => Fields::All,
+                        names => Fields::Named(names.iter().map(|name| (*name).into()).collect()),
+                    },
+                    ..agreement(&format!("A{id:03}"), consumer)
+                }
+            },
+        )
 }
 
 /// Each id once.
@@ -253,6 +299,16 @@ fn every_call(source: &Source, mut check: impl FnMut(&Asked<'_>)) {
     }
 }
 
+/// The digest of the mask that answers of a call under an agreement go through.
+fn fast_mask(snapshot: &Snapshot, asked: &Asked<'_>) -> Option<[u8; 32]> {
+    let caller = snapshot.system(asked.system).unwrap();
+    let path = format!("/{}/{}", asked.service, asked.method);
+    let route = snapshot.route(MethodPath::parse(&path).unwrap()).unwrap();
+    let context = Context { terms: &asked.terms, source: SOURCE, token: None, now: NOW };
+    let decided = snapshot.decide(&caller, &route, &context, &mut Workspace::default());
+    decided.unwrap().agreement.answer_mask(&route).map(|mask| *mask.digest())
+}
+
 fn compare(source: &Source, snapshot: &Snapshot) {
     every_call(source, |asked| {
         let (slow, fast) = (slow(source, asked), fast(snapshot, asked));
@@ -261,6 +317,11 @@ fn compare(source: &Source, snapshot: &Snapshot) {
             "{} calls {}/{} for {:?}",
             asked.system, asked.service, asked.method, asked.terms
         );
+        if let Ok((id, _)) = slow {
+            let governing = source.agreements.iter().find(|it| it.id.as_str() == id).unwrap();
+            let expected = slow_mask(governing, asked.method);
+            assert_eq!(fast_mask(snapshot, asked), expected, "{governing:?} {}", asked.method);
+        }
     });
 }
 
@@ -370,7 +431,7 @@ fn what_cannot_be_amended_changes_nothing() {
 fn agreement_of(id: &str) -> Agreement {
     let consumer = Consumer::System("sys-a".parse().unwrap());
     Agreement {
-        service: "one.S".into(),
+        service: "t.v1.S".into(),
         methods: Methods::All,
         purposes: vec!["p0".parse().unwrap()],
         ..agreement(id, consumer)
@@ -483,7 +544,7 @@ fn an_agreement_covers_the_methods_it_names_in_services_of_any_size() {
             if named > size {
                 continue;
             }
-            let mut source = country();
+            let mut source = Source { contract: None, ..country() };
             source.nodes[0].services[0].methods = (0..size)
                 .map(|n| Method {
                     name: name(n),
@@ -497,7 +558,7 @@ fn an_agreement_covers_the_methods_it_names_in_services_of_any_size() {
             for n in 0..size {
                 let method = name(n);
                 let terms = support::purpose("p0");
-                let asked = Asked { system: "sys-a", service: "one.S", method: &method, terms };
+                let asked = Asked { system: "sys-a", service: "t.v1.S", method: &method, terms };
                 let allowed = fast(&snapshot, &asked);
                 assert_eq!(allowed, slow(&source, &asked), "{named} of {size}: {method}");
                 assert_eq!(allowed.is_ok(), n < named);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use control::{Counts, LoadError, Problem};
 use dataplane::IssuerError;
@@ -14,12 +15,17 @@ use crate::assemble;
 
 /// Checks a whole configuration folder and prints every problem with its place.
 ///
-/// Exits with 0 if the configuration is good, 1 if it has problems, 2 if it could not be read.
+/// Exits with 0 if the configuration is good, 1 if it has problems, 2 if it, or the one in force, could
+/// not be read.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  giaolien check /etc/giaolien --format json")]
+#[command(after_help = "Examples:\n  giaolien check /etc/giaolien --format json\n  \
+    giaolien check ./next --against /etc/giaolien")]
 pub(crate) struct Check {
     /// The configuration folder.
     dir: PathBuf,
+    /// The configuration folder in force: what a new contract changes for whom is noted.
+    #[arg(long, value_name = "OTHER_DIR")]
+    against: Option<PathBuf>,
     /// How to print the problems.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -34,11 +40,24 @@ enum Format {
 impl Check {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match control::load(&self.dir, RevisionId::default()) {
-            Ok(config) => {
+            Ok(mut config) => {
                 // The keys of issuers are read by the data plane.
                 if let Err(error) = assemble::issuers(&config.gateway.tokens) {
                     self.print_problems(&[of_tokens(&error)]);
                     return Ok(ExitCode::from(1));
+                }
+                if let Some(against) = &self.against {
+                    let before = control::load(against, RevisionId::default())
+                        .with_context(|| format!("load `{}`", against.display()));
+                    match before {
+                        Ok(before) => config
+                            .notes
+                            .extend(control::contract_changes(&before.snapshot, &config.snapshot)),
+                        Err(error) => {
+                            eprintln!("error: {error:#}");
+                            return Ok(ExitCode::from(2));
+                        }
+                    }
                 }
                 self.print_good(&config);
                 Ok(ExitCode::SUCCESS)

@@ -128,7 +128,7 @@ impl Agreements {
         slots.resize_with(needed, Vec::new);
         let mut ids: Vec<Vec<Whereabouts>> = vec![Vec::new(); needed];
         let mut seen: HashSet<&str> = HashSet::new();
-        for slot in self.shards.iter().flat_map(Shard::all) {
+        for slot in self.slots() {
             if let Some(slots) = slots.get_mut(scale(slot.key.hash(), needed)) {
                 slots.push(slot.clone());
             }
@@ -142,6 +142,11 @@ impl Agreements {
         self.shards = shards?;
         self.ids = ids.into_iter().map(|ids| Arc::new(Ids::build(ids))).collect();
         Ok(())
+    }
+
+    /// Every slot, in no order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.shards.iter().flat_map(Shard::all)
     }
 
     /// How many there are.

@@ -109,7 +109,7 @@ impl<'a> Covering<'a> {
         });
         if !sides.any(|sides| sides.iter().any(|side| side.watch.is_some())) {
             let found = "a bound on persons, of whom no method that is covered says anything";
-            let expected = "a method with a field of option `subject_identifier`";
+            let expected = "a method with a field of option `(giaolien.annotations.v1.subject)`";
             let hint = Some("mark the field in the contract; or take `subjects` out".to_owned());
             problems.add_hinted(subject, "subjects", found, expected, hint);
         }
@@ -144,13 +144,12 @@ impl<'a> Covering<'a> {
                 expected: "them for updates alone",
                 hint: Some(format!("take `{REQUEST_FIELDS}` out")),
             });
-            return Err(wrong);
         }
         let answers = masks(contract, FIELDS, &coverage.fields, answers);
         let requests =
             masks(contract, REQUEST_FIELDS, &coverage.request_fields, requests.into_iter());
         match (answers, requests) {
-            (Ok(answers), Ok(requests)) => Ok((answers, requests)),
+            (Ok(answers), Ok(requests)) if wrong.is_empty() => Ok((answers, requests)),
             (answers, requests) => {
                 wrong.extend(answers.err().into_iter().flatten());
                 wrong.extend(requests.err().into_iter().flatten());

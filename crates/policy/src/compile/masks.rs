@@ -13,6 +13,9 @@ use crate::source::Fields;
 const EXPECTED: &str = "`open`, `basic` or `sensitive`, or the path of a field in a message of a \
                         method that is covered";
 
+/// What may help where a message cannot be masked at all.
+const OTHERWISE: &str = "leave its method to an agreement that names no fields";
+
 /// The masks of `fields`, which stand under `key`, for the messages of methods.
 pub(super) fn masks<'a>(
     contract: &Contract,
@@ -135,7 +138,7 @@ fn unmaskable(key: &str, message: &str, problems: &[mask::Problem]) -> Wrong {
         field: key.into(),
         found: format!("fields that no mask for `{message}` can give alone ({why})"),
         expected: "fields that leave whole messages",
-        hint: first.and_then(|problem| problem.hint.clone()),
+        hint: first.and_then(|problem| problem.hint.clone()).or_else(|| Some(OTHERWISE.into())),
     }
 }
 

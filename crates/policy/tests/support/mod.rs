@@ -3,7 +3,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use mask::Contract;
 use model::{
     Certificate, CertificateDigest, Effect, IssuerSerial, Language, MethodPath, RevisionId, Terms,
     Timestamp,
@@ -13,6 +15,10 @@ use policy::source::{
     Purpose, Service, State, System, Zone,
 };
 use policy::{Context, Snapshot, Source, Workspace};
+use protox::Compiler;
+use protox::file::{
+    ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver,
+};
 
 pub const SERVICE: &str = "vn.population.v1.PopulationService";
 pub const NOW: Timestamp = Timestamp::from_secs(1_795_000_000); // 2026-11-18, a Wednesday
@@ -153,6 +159,33 @@ pub fn decide_in(
         Ok(decision) => format!("allow {} for {}", decision.agreement.id(), decision.purpose),
         Err(refusal) => {
             format!("{}: {}", refusal.reason().name(), refusal.message(Language::English))
+        }
+    }
+}
+
+/// The contract of the package `t.v1` with these declarations.
+pub fn contract(declarations: &str) -> Arc<Contract> {
+    let text = format!(
+        "syntax = \"proto3\";\npackage t.v1;\n\
+         import \"giaolien/annotations/v1/annotations.proto\";\n\
+         import \"google/protobuf/any.proto\";\n{declarations}"
+    );
+    let mut files = ChainFileResolver::new();
+    files.add(One(text));
+    files.add(IncludeFileResolver::new("../../proto".into()));
+    files.add(GoogleFileResolver::new());
+    let mut compiler = Compiler::with_file_resolver(files);
+    compiler.include_imports(true).open_file("test.proto").unwrap();
+    Arc::new(Contract::from_descriptor_set(&compiler.encode_file_descriptor_set()).unwrap())
+}
+
+struct One(String);
+
+impl FileResolver for One {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        match name {
+            "test.proto" => File::from_source(name, &self.0),
+            _ => Err(protox::Error::file_not_found(name)),
         }
     }
 }

@@ -9,7 +9,7 @@ use nodes::NodeKind;
 use super::folder::{self, Folder};
 use super::ports::Ports;
 
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 15] = [
     ("gateway.yaml", include_str!("config/gateway.yaml")),
     ("routes.yaml", include_str!("config/routes.yaml")),
     ("registry/members.yaml", include_str!("config/registry/members.yaml")),
@@ -20,6 +20,26 @@ const FILES: [(&str, &str); 10] = [
     ("policies/guard-rails.cedar", include_str!("config/policies/guard-rails.cedar")),
     ("agreements/ha-noi.yaml", include_str!("config/agreements/ha-noi.yaml")),
     ("agreements/central.yaml", include_str!("config/agreements/central.yaml")),
+    (
+        "protos/vn/population/v1/population.proto",
+        include_str!("../../../../../proto/vn/population/v1/population.proto"),
+    ),
+    (
+        "protos/vn/civilservants/v1/civilservants.proto",
+        include_str!("../../../../../proto/vn/civilservants/v1/civilservants.proto"),
+    ),
+    (
+        "protos/vn/socialsecurity/v1/socialsecurity.proto",
+        include_str!("../../../../../proto/vn/socialsecurity/v1/socialsecurity.proto"),
+    ),
+    (
+        "protos/vn/insurance/v1/insurance.proto",
+        include_str!("../../../../../proto/vn/insurance/v1/insurance.proto"),
+    ),
+    (
+        "protos/vn/generaldata/v1/generaldata.proto",
+        include_str!("../../../../../proto/vn/generaldata/v1/generaldata.proto"),
+    ),
 ];
 
 /// The id under which a node stands in the configuration.
