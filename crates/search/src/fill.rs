@@ -233,8 +233,7 @@ impl Batch {
             let (admitted, index) = (integer(*admitted), integer(*index));
             update.execute(params![admitted, index, reason, exchange.as_bytes()])?;
         }
-        let concern =
-            "INSERT OR IGNORE INTO concerned (entry, subject, said) VALUES (?1, ?2, ?3)";
+        let concern = "INSERT OR IGNORE INTO concerned (entry, subject, said) VALUES (?1, ?2, ?3)";
         let mut concern = transaction.prepare_cached(concern)?;
         for (entry, Pseudonym(subject), said) in self.concerned {
             concern.execute(params![integer(entry), subject, integer(said)])?;

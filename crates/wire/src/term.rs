@@ -75,8 +75,10 @@ pub fn concerns(entry: &[u8]) -> Concerns {
         Ok(Glance { refused: Some(call), .. }) => service(&call.method).map(Concerns::Service),
         Ok(Glance { finished: Some(call), .. }) => exchange(call.exchange_id)
             .map(|exchange| Concerns::Ended { exchange, admitted: call.admitted_index }),
-        Ok(Glance { passed: Some(call), .. } | Glance { concerned: Some(call), .. }) => exchange(call.exchange_id)
-            .map(|exchange| Concerns::During { exchange, admitted: call.admitted_index }),
+        Ok(Glance { passed: Some(call), .. } | Glance { concerned: Some(call), .. }) => {
+            exchange(call.exchange_id)
+                .map(|exchange| Concerns::During { exchange, admitted: call.admitted_index })
+        }
         _ => None,
     };
     concerns.unwrap_or(Concerns::Nothing)

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use audit::{Log, Options};
 use dataplane::{Gateway, Identity, Limits, Live, Settings};
-use model::{CertificateDigest, Effect, Entry, PseudonymKey, Pseudonyms, Reason, RevisionId, Timestamp};
+use model::{
+    CertificateDigest, Effect, Entry, PseudonymKey, Pseudonyms, Reason, RevisionId, Timestamp,
+};
 use policy::source::{
     Agreement, Attributes, Consumer, Endpoint, Fields, Member, Method, Methods, Mode, Node,
     Purpose, RouteRule, Service, State, System,
@@ -186,8 +188,11 @@ pub fn contract(text: &str) -> Arc<mask::Contract> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("test.proto"), text).unwrap();
     let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto");
-    let set = protox::compile(["test.proto"], [folder.path(), ours.as_ref()]).unwrap();
-    Arc::new(mask::Contract::from_descriptor_set(&prost::Message::encode_to_vec(&set)).unwrap())
+    let mut compiler = protox::Compiler::new([folder.path(), ours.as_ref()]).unwrap();
+    compiler.include_imports(true).open_file("test.proto").unwrap();
+    // Encoded by the compiler itself, which keeps options of ours.
+    let set = compiler.encode_file_descriptor_set();
+    Arc::new(mask::Contract::from_descriptor_set(&set).unwrap())
 }
 
 fn revision(authority: &Authority, system: &Issued, echo: SocketAddr) -> Source {
