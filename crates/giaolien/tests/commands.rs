@@ -73,11 +73,11 @@ async fn check_tells_what_a_new_contract_changes() {
     assert_eq!((code, errors.as_str()), (0, ""));
     assert_eq!(same.lines().count(), 1, "{same}");
 
-    world.write(ECHO, contract.replace("uint32 index = 2", "uint64 index = 3"));
+    world.write(ECHO, contract.replace("uint32 index = 2", "uint32 index = 9"));
     assert_eq!(check(&[]).1, same);
     let (code, changed, _) = check(&["--against", text(&before)]);
-    let note = "note: contract: breaks `testkit.echo.v1.EchoResponse.index`: its number is 3 \
-                instead of 2; concerns agreement `echo`\n";
+    let note = "note: contract: breaks `testkit.echo.v1.EchoResponse.index`: its number is 9 \
+                instead of 2; concerns agreement `echo-for-H26`\n";
     assert_eq!((code, changed), (0, format!("{same}{note}")));
     let (_, json, _) = check(&["--against", text(&before), "--format", "json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
