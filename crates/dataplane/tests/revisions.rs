@@ -85,13 +85,34 @@ async fn a_policy_that_errs_is_counted_and_passed_over() {
     assert_eq!(counted(), 3);
 }
 
+/// The contract of the echo service, whose payload says whom it is about.
+fn contract() -> Arc<mask::Contract> {
+    const NAME: &str = "testkit/echo/v1/echo.proto";
+    let package = "package testkit.echo.v1;";
+    let import = format!("{package}\nimport \"giaolien/annotations/v1/annotations.proto\";");
+    let text = std::fs::read_to_string(format!("../testkit/proto/{NAME}")).unwrap();
+    let subject = "payload = 1 [(giaolien.annotations.v1.subject) = true];";
+    let text = text.replace(package, &import).replace("payload = 1;", subject);
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("testkit/echo/v1")).unwrap();
+    std::fs::write(root.path().join(NAME), text).unwrap();
+    let mut compiler = protox::Compiler::new([root.path(), "../../proto".as_ref()]).unwrap();
+    compiler.include_imports(true).open_file(NAME).unwrap();
+    let set = compiler.encode_file_descriptor_set();
+    Arc::new(mask::Contract::from_descriptor_set(&set).unwrap())
+}
+
 #[tokio::test]
 async fn an_obligation_that_the_gateway_cannot_meet_refuses_the_call() {
     let subjects = SubjectBudget { hour_max: Some(50), day_max: None };
     let named = |source: &mut Source| {
-        source.agreements[0].fields = Fields::Named(vec!["name".into()]);
+        source.contract = Some(contract());
+        source.agreements[0].fields = Fields::Named(vec!["payload".into()]);
     };
-    let counted = |source: &mut Source| source.agreements[0].subjects = Some(subjects);
+    let counted = |source: &mut Source| {
+        source.contract = Some(contract());
+        source.agreements[0].subjects = Some(subjects);
+    };
     let check = async |world: World, obligation: &str| {
         let status = refused(&world, plain()).await;
         assert_eq!(status.code(), Code::FailedPrecondition);

@@ -48,6 +48,47 @@ fn walk(path: &mut Vec<String>, commands: &mut Vec<(String, String)>) {
     }
 }
 
+/// Copies a folder and all below it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if path.is_dir() { copy(&path, &to) } else { fs::copy(&path, &to).map(drop).unwrap() }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_tells_what_a_new_contract_changes() {
+    const ECHO: &str = "protos/testkit/echo/v1/echo.proto";
+    let world = World::new().await;
+    let contract = fs::read_to_string("../testkit/proto/testkit/echo/v1/echo.proto").unwrap();
+    world.write(ECHO, &contract);
+    let (config, before) = (world.config(), world.config().with_file_name("before"));
+    copy(&config, &before);
+    let check = |arguments: &[&str]| {
+        let ran = giaolien(&[["check", text(&config)].as_slice(), arguments].concat());
+        (ran.code, ran.stdout, ran.stderr)
+    };
+    let (code, same, errors) = check(&["--against", text(&before)]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert_eq!(same.lines().count(), 1, "{same}");
+
+    world.write(ECHO, contract.replace("uint32 index = 2", "uint32 index = 9"));
+    assert_eq!(check(&[]).1, same);
+    let (code, changed, _) = check(&["--against", text(&before)]);
+    let note = "note: contract: breaks `testkit.echo.v1.EchoResponse.index`: its number is 9 \
+                instead of 2; concerns agreement `echo-for-H26`\n";
+    assert_eq!((code, changed), (0, format!("{same}{note}")));
+    let (_, json, _) = check(&["--against", text(&before), "--format", "json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["notes"].as_array().map(Vec::len), Some(1));
+
+    fs::remove_file(before.join("gateway.yaml")).unwrap();
+    let (code, _, errors) = check(&["--against", text(&before)]);
+    assert_eq!(code, 2);
+    assert!(errors.contains("load `"), "{errors}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn check_says_what_is_good_and_every_problem() {
     let world = World::new().await;

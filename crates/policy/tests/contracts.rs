@@ -357,7 +357,7 @@ fn what_nobody_covers_any_more_is_let_go() {
     let mut snapshot = Snapshot::compile(persons(vec![with("A", &["Get"], &["basic"])])).unwrap();
     let mut weak = Vec::new();
     for (n, revision) in (0..8).zip(8..) {
-        let fields = ["name", "number", "faith"].map(|name| (name, n >> name.len() % 3 & 1));
+        let fields = ["name", "number", "faith"].map(|name| (name, (n >> (name.len() % 3)) & 1));
         let fields: Vec<&str> =
             fields.iter().filter(|(_, bit)| *bit == 1).map(|(name, _)| *name).collect();
         let fields = if fields.is_empty() { vec!["open"] } else { fields };

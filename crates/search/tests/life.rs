@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use audit::Log;
-use common::{Call, append, entries, keys, open};
-use model::{Criteria, Entry, Passed, PersonNumber, Pseudonyms, Traffic};
+use common::{Call, append, entries, keys, open, subjects};
+use model::{Concerned, Criteria, Entry, Passed, PersonNumber, Pseudonyms, Traffic};
 use search::{Finder, Follower, Index, Last, SearchError};
 
 fn calls(numbers: std::ops::Range<u64>) -> Vec<Call> {
@@ -216,5 +216,35 @@ fn a_call_without_an_end_is_found_with_what_had_passed() {
     let last = found.last.as_ref().unwrap();
     assert_eq!((last.index, &last.entry), (2, &passed(20)));
     assert_eq!(last.finished(), None);
+    log.close().unwrap();
+}
+
+#[test]
+fn a_person_whom_a_later_entry_names_leads_to_the_exchange() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, to) = (folder.path().join("ledger"), folder.path().join("index"));
+    let (log, _) = open(&ledger, "ledger.test");
+    let call = Call { refused: false, ended: true, subject: Some((1, true)), ..calls(1..2)[0] };
+    let [Entry::Admitted(_), Entry::Finished(end)] = entries(&[call], 0).try_into().unwrap() else {
+        panic!("other entries")
+    };
+    let later = subjects(7).remove(1);
+    let concerned = Entry::Concerned(Concerned {
+        exchange: call.exchange(),
+        admitted: 0,
+        time: call.time(),
+        period: later.period.clone(),
+        pseudonyms: vec![later.pseudonym],
+    });
+    append(&log, &[call.first(), concerned, Entry::Finished(end)]);
+    drop(filled(&to, &ledger, &log));
+    let finder = Finder::new(&to, &ledger);
+    let find = |subjects| {
+        let criteria = Criteria { subjects, ..Criteria::default() };
+        finder.find(&criteria, None, 10).unwrap().exchanges.len()
+    };
+    assert_eq!(find(subjects(7)), 1, "whom the later entry names");
+    assert_eq!(find(subjects(1)), 1, "whom the admission names");
+    assert_eq!(find(subjects(2)), 0);
     log.close().unwrap();
 }

@@ -9,9 +9,9 @@ use std::fs;
 use std::path::Path;
 
 use model::{
-    Action, AdminAction, Admitted, CertificateDigest, Code, Effect, Entry, ExchangeId, Finished,
-    LedgerRead, Opened, Operator, Passed, Pseudonym, Reading, Reason, Refused, RevisionId,
-    SegmentRemoved, Subject, Timestamp, Traffic,
+    Action, AdminAction, Admitted, CertificateDigest, Code, Concerned, Effect, Entry, ExchangeId,
+    Finished, LedgerRead, Masked, Opened, Operator, Passed, Pseudonym, Reading, Reason, Refused,
+    RevisionId, SegmentRemoved, Subject, Timestamp, Traffic,
 };
 use wire::evidence::{decode_entry, encode_entry};
 
@@ -89,6 +89,11 @@ fn entries() -> Vec<(&'static str, Entry)> {
     };
     let revision = RevisionId(1_795_000_000);
     let Finished { exchange, admitted: of, time, request, response, .. } = finished();
+    let masked = Masked { mask: [6; 32], withheld: 300, fields: vec![1, 2, 700] };
+    let response_masked = Some(masked);
+    let pseudonyms = vec![Pseudonym([8; 16]), Pseudonym([9; 16])];
+    let period = "2026".parse().unwrap();
+    let concerned = Concerned { exchange, admitted: of, time, period, pseudonyms };
     let passed = Passed { exchange, admitted: of, time, request, response };
     let acts = LedgerRead { reading: Reading::Acts, ..read.clone() };
     let export = LedgerRead { reading: Reading::Export, ..read.clone() };
@@ -114,6 +119,8 @@ fn entries() -> Vec<(&'static str, Entry)> {
         ("ledger read", Entry::LedgerRead(read)),
         ("admin action", Entry::AdminAction(action)),
         ("passed", Entry::Passed(passed)),
+        ("finished with a mask", Entry::Finished(Finished { response_masked, ..finished() })),
+        ("concerned", Entry::Concerned(concerned)),
         ("acts of operators read", Entry::LedgerRead(acts)),
         ("entries exported", Entry::LedgerRead(export)),
         ("segment removed", Entry::SegmentRemoved(removed)),

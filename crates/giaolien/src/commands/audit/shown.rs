@@ -61,6 +61,9 @@ impl Shown {
             Some((_, Entry::Finished(Finished { code, reason: Some(reason), .. }))) => {
                 format!("{}, {}", code.name(), reason.name())
             }
+            Some((_, Entry::Finished(Finished { code, response_masked: Some(masked), .. }))) => {
+                format!("{}, {} fields withheld", code.name(), masked.withheld)
+            }
             Some((_, Entry::Finished(Finished { code, .. }))) => code.name().to_owned(),
             Some((_, Entry::Passed(Passed { request, response, time, .. }))) => format!(
                 "no end recorded, {} messages there and {} back until {time}",
@@ -157,6 +160,8 @@ fn finished(entry: u64, end: &Finished) -> Value {
         "request_bytes": end.request.bytes,
         "response_messages": end.response.messages,
         "response_bytes": end.response.bytes,
+        "withheld": end.response_masked.as_ref().map(|masked| masked.withheld),
+        "request_withheld": end.request_masked.as_ref().map(|masked| masked.withheld),
     })
 }
 
