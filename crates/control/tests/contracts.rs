@@ -335,6 +335,23 @@ fn so_many_files_and_no_more() {
 }
 
 #[test]
+fn so_many_bytes_and_no_more() {
+    let large = format!("{PROTO}// {}", "a".repeat(3 << 20));
+    let several = |fixture: &Fixture| {
+        for n in 0..3 {
+            fixture.write(&format!("protos/{n}.proto"), &large);
+        }
+    };
+    check(several, expect![[r#"
+        protos/2.proto:1:1: found a file that makes them more, expected at most 8 MiB of its kind below `protos`
+    "#]]);
+    let one = |fixture: &Fixture| fixture.write("protos/a.proto", "/".repeat(5 << 20));
+    check(one, expect![[r#"
+        protos/a.proto:1:1: found a larger file, expected at most 4 MiB; split it into several files
+    "#]]);
+}
+
+#[test]
 fn a_new_contract_is_compared_with_the_one_in_force() {
     let fixture = fixture();
     let all = [

@@ -62,11 +62,6 @@ impl Sources {
         true
     }
 
-    /// How many bytes there are.
-    pub(super) fn bytes(&self) -> usize {
-        self.0.values().map(String::len).sum()
-    }
-
     /// The descriptors of all files and of what they import; `None` after reporting what is wrong
     /// with them.
     pub(super) fn compile(&self, sets: &[Set], report: &mut Report) -> Option<Descriptors> {
