@@ -24,8 +24,9 @@ const ANNOTATIONS: (&str, &str) = (
 );
 /// Most files below `protos`.
 const FILES_MAX: usize = 1_000;
-/// Most bytes of all `.proto` files together.
+/// Most bytes of all `.proto` files together, and of all descriptor sets.
 const SOURCE_BYTES_MAX: usize = 8 << 20;
+const SET_BYTES_MAX: usize = 64 << 20;
 
 /// What `protos/` gave.
 #[derive(Debug, Default)]
@@ -63,13 +64,25 @@ fn read(
 ) -> Result<Option<(Sources, Vec<Set>)>, LoadError> {
     let mut sources = Sources::default();
     let mut sets = Vec::new();
+    let (mut source_bytes, mut set_bytes) = (0_usize, 0_usize);
     let mut is_whole = true;
     for name in names {
         let Ok(bytes) = folder.read(name, report)? else {
             is_whole = false;
             continue;
         };
-        is_whole &= match name.ends_with(".proto") {
+        let is_source = name.ends_with(".proto");
+        let (sum, most) = match is_source {
+            true => (&mut source_bytes, SOURCE_BYTES_MAX),
+            false => (&mut set_bytes, SET_BYTES_MAX),
+        };
+        *sum = sum.saturating_add(bytes.len());
+        if *sum > most {
+            let expected = format!("at most {} MiB of its kind below `{CONTRACTS}`", most >> 20);
+            report.add(Position::START, "a file that makes them more", expected, None);
+            return Ok(None);
+        }
+        is_whole &= match is_source {
             true => yaml::text(&bytes, report).is_ok_and(|text| sources.add(name, text, report)),
             false => match Set::read(name, &bytes) {
                 Ok(set) => {
@@ -84,12 +97,6 @@ fn read(
                 }
             },
         };
-    }
-    if sources.bytes() > SOURCE_BYTES_MAX {
-        report.enter(CONTRACTS.into());
-        let expected = format!("at most {} MiB of `.proto` files", SOURCE_BYTES_MAX >> 20);
-        report.add(Position::START, "more bytes", expected, None);
-        is_whole = false;
     }
     Ok(is_whole.then_some((sources, sets)))
 }

@@ -195,6 +195,42 @@ fn what_is_wrong_with_files_is_told_where_it_is() {
     );
 }
 
+/// What the compiler takes may still be nothing that masks can be made for.
+#[test]
+fn what_masks_cannot_be_made_for_is_told_where_it_is() {
+    let text = format!("{PROTO}\nmessage Later {{ int32 number = 1; }}\n");
+    let option = "int32 number = 1 [(giaolien.annotations.v1.subject) = true]";
+    let text = text.replace("int32 number = 1", option);
+    check(
+        |fixture| fixture.write(FILE, &text),
+        expect![[r#"
+        protos/vn/population/v1/population.proto:25:23: found an unusable contract (`vn.population.v1.Later.number` is a subject; only a `string` or `bytes` can be), expected services and messages that masks can be made for
+    "#]],
+    );
+    let long = "M".repeat(520);
+    let fixture = fixture();
+    fixture.write(FILE, format!("{PROTO}\nmessage {long} {{}}\n"));
+    let told = shown(fixture.load());
+    expect![[r#"
+        protos:1:1: found an unusable contract (contract has more than 512 bytes in a name), expected services and messages that masks can be made for
+    "#]].assert_eq(&told);
+}
+
+/// Values of options nest as messages do. The thread of a test has a small stack.
+#[test]
+fn brackets_nest_as_deep_as_they_may() {
+    let deep = format!("option (x) = {}{};", "{ a ".repeat(63), "}".repeat(63));
+    let spoil = |fixture: &Fixture| {
+        fixture.write(FILE, PROTO.replace("message Person", &format!("{deep}\nmessage Person")))
+    };
+    check(
+        spoil,
+        expect![[r#"
+        protos/vn/population/v1/population.proto:20:1: found unusable protobuf (name 'x' is not defined), expected a contract in protobuf
+    "#]],
+    );
+}
+
 #[test]
 fn what_lies_where_no_contract_is_read_is_told() {
     let astray = |fixture: &Fixture| {
@@ -332,6 +368,29 @@ fn so_many_files_and_no_more() {
     fixture.check(&expect![[r#"
         protos:1:1: found 1001 files, expected at most 1000
     "#]]);
+}
+
+#[test]
+fn so_many_bytes_and_no_more() {
+    let large = format!("{PROTO}// {}", "a".repeat(3 << 20));
+    let several = |fixture: &Fixture| {
+        for n in 0..3 {
+            fixture.write(&format!("protos/{n}.proto"), &large);
+        }
+    };
+    check(
+        several,
+        expect![[r#"
+        protos/2.proto:1:1: found a file that makes them more, expected at most 8 MiB of its kind below `protos`
+    "#]],
+    );
+    let one = |fixture: &Fixture| fixture.write("protos/a.proto", "/".repeat(5 << 20));
+    check(
+        one,
+        expect![[r#"
+        protos/a.proto:1:1: found a larger file, expected at most 4 MiB; split it into several files
+    "#]],
+    );
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::problem::{Position, Report, quoted};
 const NESTING_MAX: usize = 64;
 /// Most files of a cycle that are told.
 const CYCLE_SHOWN_MAX: usize = 5;
+/// What goes before a name where it is declared.
+const KEYWORDS: [&str; 5] = ["message", "service", "enum", "rpc", "group"];
 /// Files that come with every compiler.
 const GOOGLE: &str = "google/protobuf/";
 
@@ -60,11 +62,6 @@ impl Sources {
         }
         self.0.insert(import.to_owned(), text.to_owned());
         true
-    }
-
-    /// How many bytes there are.
-    pub(super) fn bytes(&self) -> usize {
-        self.0.values().map(String::len).sum()
     }
 
     /// The descriptors of all files and of what they import; `None` after reporting what is wrong
@@ -135,24 +132,23 @@ impl Sources {
         report.add(at, found, "imports that lead back to no file", None);
     }
 
-    /// Where something of this full name is declared, as far as a search for its last word tells.
+    /// Where something of this full name is declared, as far as looking for its words tells.
     pub(super) fn find(&self, name: &str) -> Option<(String, Position)> {
-        let word = name.rsplit(['.', '/']).next().filter(|word| !word.is_empty())?;
         let name = name.trim_start_matches('/');
-        let declares = |text: &str| {
+        let below = |text: &str| {
             let package = text.lines().find_map(|line| line.trim().strip_prefix("package "));
             let package = package.and_then(|rest| rest.split(';').next()).unwrap_or_default();
-            name.strip_prefix(package.trim()).is_some_and(|rest| rest.starts_with('.'))
+            Some(name.strip_prefix(package.trim())?.strip_prefix('.')?.to_owned())
         };
-        let (import, text) = self.0.iter().find(|(_, text)| declares(text))?;
-        let is_part = |c: char| c.is_alphanumeric() || c == '_';
-        let mut found = text.match_indices(word).filter(|(at, _)| {
-            let before = text.get(..*at).and_then(|text| text.chars().next_back());
-            let after = text.get(at + word.len()..).and_then(|text| text.chars().next());
-            !before.is_some_and(is_part) && !after.is_some_and(is_part)
-        });
-        let at = found.next().map_or(Position::START, |(at, _)| position(text, at));
-        Some((file_name(import), at))
+        let mut found =
+            self.0.iter().filter_map(|(import, text)| Some((import, text, below(text)?)));
+        let (import, text, words) = found.next()?;
+        let mut at = 0;
+        for word in words.split(['.', '/']) {
+            let Some(next) = declared(text, at, word) else { break };
+            at = next;
+        }
+        Some((file_name(import), position(text, at)))
     }
 
     /// Reports all that the compiler says of a file.
@@ -202,6 +198,23 @@ fn import_name(name: &str) -> &str {
 
 fn file_name(import: &str) -> String {
     format!("{CONTRACTS}/{import}")
+}
+
+/// Where a word stands after `from`: behind a word that declares it, else anywhere.
+fn declared(text: &str, from: usize, word: &str) -> Option<usize> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let whole = |at: &usize| {
+        let before = text.get(..*at).and_then(|text| text.chars().next_back());
+        let after = text.get(at + word.len()..).and_then(|text| text.chars().next());
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    };
+    let rest = text.get(from..)?;
+    let places = || rest.match_indices(word).map(|(at, _)| from + at).filter(whole);
+    let is_behind_keyword = |at: &usize| {
+        let before = text.get(..*at).unwrap_or_default().trim_end();
+        KEYWORDS.iter().any(|keyword| before.ends_with(keyword))
+    };
+    places().find(is_behind_keyword).or_else(|| places().next())
 }
 
 /// The place of the byte at `offset`.
