@@ -62,9 +62,10 @@ fn settle(log: &Log, folder: &Path, archives: bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     let is_written = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy();
-        let first = fs::File::open(path).and_then(|file| file.take(1).bytes().next().unwrap());
+        let mut first = [0];
+        let read = fs::File::open(path).and_then(|mut file| file.read(&mut first));
         // Those that are prepared are blank.
-        name.starts_with("segment-") && first.is_ok_and(|first| first != 0)
+        name.starts_with("segment-") && read.is_ok() && first != [0]
     };
     while with_extension(folder, "log").iter().filter(|path| is_written(path)).count() > 1
         || (archives && !with_extension(folder, "sealed").is_empty())

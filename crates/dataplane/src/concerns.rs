@@ -37,7 +37,8 @@ impl Concerns {
         if let Some(budget) = &self.budget {
             ask(&self.shared, &self.agreement, &self.system, budget, &persons)?;
         }
-        let new = self.new(persons.iter().filter_map(|person| self.shared.persons.subject(person)));
+        let new =
+            self.fresh(persons.iter().filter_map(|person| self.shared.persons.subject(person)));
         let mut last = None;
         for some in new.chunks(CONCERNED_MAX) {
             let Some(Subject { period, .. }) = some.first() else { break };
@@ -56,7 +57,7 @@ impl Concerns {
         Ok(last.map(recorded))
     }
 
-    fn new(&self, subjects: impl Iterator<Item = Subject>) -> Vec<Subject> {
+    fn fresh(&self, subjects: impl Iterator<Item = Subject>) -> Vec<Subject> {
         let mut known = self.known.borrow_mut();
         subjects.filter(|subject| known.insert(subject.pseudonym)).collect()
     }

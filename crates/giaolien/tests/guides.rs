@@ -51,7 +51,7 @@ async fn what_the_guides_show_is_good() {
     for guide in ["operators.md", "huong-dan-van-hanh.md"] {
         let path = format!("{}/../../docs/{guide}", env!("CARGO_MANIFEST_DIR"));
         let files = files(&fs::read_to_string(path).unwrap());
-        assert_eq!(files.len(), 10, "{guide}");
+        assert_eq!(files.len(), 11, "{guide}");
         let world = World::new().await;
         world.write("registry/before.yaml", REGISTRY);
         world.write("pki/dinhdanh.jwks.json", KEYS);

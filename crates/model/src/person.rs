@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -91,6 +91,33 @@ impl PersonNumber {
     pub const VIETNAM: &str = "VN";
     /// The kind of numbers that are given without one: số định danh cá nhân.
     pub const PERSONAL: &str = "personal";
+
+    /// The kind of what names a person, or perhaps something else, and is no personal number.
+    pub const OTHER: &str = "other";
+
+    /// The person whom the text of a field names: a personal number by itself, anything else as
+    /// [`PersonNumber::other`]. `None` for what could be read as a personal number and is not
+    /// written as one, such as with blanks between its digits: nobody would find it again.
+    pub fn of_field(text: &str) -> Option<Self> {
+        if let Ok(personal) = Self::new(Self::VIETNAM, Self::PERSONAL, text) {
+            return Some(personal);
+        }
+        let digits = text.chars().filter(|sign| sign.is_numeric()).count();
+        let is_like_one = digits == VIETNAMESE_DIGITS && !text.chars().any(char::is_alphabetic);
+        (!is_like_one).then(|| Self::other(text))
+    }
+
+    /// What any other text names: by itself if it has the shape of a number, else by the first
+    /// half of its SHA-256 in capital hexadecimal digits.
+    pub fn other(text: &str) -> Self {
+        if let Ok(other) = Self::new(Self::VIETNAM, Self::OTHER, text) {
+            return other;
+        }
+        let [first, _] = halves(Sha256::digest(text).into());
+        let number = first.iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+        let (country, kind) = (Self::VIETNAM.into(), Self::OTHER.into());
+        Self { country, kind, number: Zeroizing::new(number) }
+    }
 
     /// A number of any country and kind.
     ///
@@ -269,6 +296,18 @@ mod tests {
         assert_ne!(one, of("VN", "personal", "900000000018"));
         assert_ne!(one, of("LA", "personal", "900000000017"));
         assert_ne!(one, of("VN", "passport", "900000000017"));
+    }
+
+    #[test]
+    fn what_a_field_says_leads_to_one_person() {
+        assert_eq!(PersonNumber::of_field("900000000017"), Some(person("900000000017")));
+        let like =
+            ["900 000 000 017", "900000000017\u{200b}", "\u{ff19}00000000017", "9000.0000.0017"];
+        assert!(like.iter().all(|text| PersonNumber::of_field(text).is_none()));
+        for other in ["DN4010012345678", "HS-202611220001", "bổ nhiệm/17", "x", "9"] {
+            assert_eq!(PersonNumber::of_field(other), Some(PersonNumber::other(other)));
+        }
+        assert_ne!(PersonNumber::other("a-1"), PersonNumber::other("a-2"));
     }
 
     #[test]

@@ -225,9 +225,8 @@ fn a_person_whom_a_later_entry_names_leads_to_the_exchange() {
     let (ledger, to) = (folder.path().join("ledger"), folder.path().join("index"));
     let (log, _) = open(&ledger, "ledger.test");
     let call = Call { refused: false, ended: true, subject: Some((1, true)), ..calls(1..2)[0] };
-    let [Entry::Admitted(_), Entry::Finished(end)] = entries(&[call], 0).try_into().unwrap() else {
-        panic!("other entries")
-    };
+    let written: [Entry; 2] = entries(&[call], 0).try_into().unwrap();
+    let [Entry::Admitted(_), Entry::Finished(end)] = written else { panic!("other entries") };
     let later = subjects(7).remove(1);
     let concerned = Entry::Concerned(Concerned {
         exchange: call.exchange(),
@@ -239,7 +238,7 @@ fn a_person_whom_a_later_entry_names_leads_to_the_exchange() {
     append(&log, &[call.first(), concerned, Entry::Finished(end)]);
     drop(filled(&to, &ledger, &log));
     let finder = Finder::new(&to, &ledger);
-    let find = |subjects| {
+    let find = |subjects: Vec<_>| {
         let criteria = Criteria { subjects, ..Criteria::default() };
         finder.find(&criteria, None, 10).unwrap().exchanges.len()
     };

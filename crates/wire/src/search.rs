@@ -108,6 +108,9 @@ pub fn decode_person(message: &pb::Person) -> Result<PersonNumber, EvidenceError
     };
     let country = or(&message.country, PersonNumber::VIETNAM);
     let kind = or(&message.kind, PersonNumber::PERSONAL);
+    if (country.as_str(), kind.as_str()) == (PersonNumber::VIETNAM, PersonNumber::OTHER) {
+        return Ok(PersonNumber::other(&message.number));
+    }
     PersonNumber::new(&country, &kind, &message.number)
         .map_err(|error| wrong("person", format!("is no number of a person: {error}")))
 }

@@ -110,6 +110,8 @@ mod tests {
             reason: None,
             request: traffic,
             response: traffic,
+            request_masked: None,
+            response_masked: None,
         });
         let expected = Concerns::Ended { exchange, admitted: 41 };
         assert_eq!(concerns(&encode_entry(&finished)), expected);

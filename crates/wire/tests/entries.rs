@@ -68,6 +68,8 @@ fn finished() -> Finished {
         reason: Some(Reason::Cancelled),
         request: traffic,
         response: Traffic { messages: 0, ..traffic },
+        request_masked: None,
+        response_masked: None,
     }
 }
 

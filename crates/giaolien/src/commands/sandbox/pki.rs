@@ -1,6 +1,8 @@
 //! The certificates and keys of a sandbox. They protect nothing: the authority is thrown away.
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use nodes::NodeKind;
 use testkit::{Authority, Profile};
 use tlog::Signer;
@@ -31,7 +33,7 @@ const AUTHORITY_NAME: &str = "Giao Lien sandbox authority";
 /// The name of the ledger, as `gateway.yaml` has it.
 const ORIGIN: &str = "sandbox.giaolien.example/gw1";
 
-/// Makes the authority, all certificates and the ledger's key.
+/// Makes the authority, all certificates and the ledger's keys.
 pub(super) fn create(folder: &Folder) -> Result<()> {
     let authority = Authority::new(AUTHORITY_NAME).context("make a certificate authority")?;
     folder::write(&folder.certificate(AUTHORITY), authority.certificate_pem().as_bytes())?;
@@ -49,6 +51,14 @@ pub(super) fn create(folder: &Folder) -> Result<()> {
     let public = format!("{}\n", signer.verifying_key());
     folder::write_private(&folder.key("ledger"), pem.as_bytes())?;
     folder::write(&folder.ledger_key(), public.as_bytes())?;
+    folder::write_private(&folder.key("pseudonyms-2026"), pseudonym_key()?.as_bytes())?;
     // Beside the receipts, so that they can be checked as they lie.
     folder::write(&folder.receipts().join("ledger.pub"), public.as_bytes())
+}
+
+/// A new key that persons stand in the ledger under: 32 random bytes in hexadecimal.
+fn pseudonym_key() -> Result<String> {
+    let random = audit::Keys::generate().context("make a key for pseudonyms")?;
+    let bytes = STANDARD.decode(random.trim()).context("make a key for pseudonyms")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
