@@ -9,69 +9,18 @@ one for itself, load and node share the other; called directly, the node has the
 Prints a Markdown table.
 """
 
-import base64
-import json
 import os
 import pathlib
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from bench import ROOT, build, free_port, load, pinned, wait_for
+
 SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-MESSAGE = base64.b64encode(bytes([10, 98]) + bytes(98)).decode()  # field 1, 98 zero bytes
 SECTOR = 512
-
-
-def build():
-    subprocess.run(
-        ["cargo", "build", "--release", "-p", "giaolien", "--bin", "giaolien"], cwd=ROOT, check=True
-    )
-    subprocess.run(
-        ["cargo", "build", "--release", "-p", "testkit", "--example", "bench_node"], cwd=ROOT, check=True
-    )
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def pinned(core, *command, **options):
-    return subprocess.Popen(["taskset", "-c", str(core), *map(str, command)], **options)
-
-
-def wait_for(port):
-    for _ in range(500):
-        with socket.socket() as probe:
-            probe.settimeout(0.1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise SystemExit(f"nothing listens on port {port}")
-
-
-def load(binary, folder, port, method, watch, rate=None, seconds=SECONDS):
-    command = [
-        "taskset", "-c", "1", binary, "load", f"127.0.0.1:{port}", f"/bench.v1.Bench/{method}",
-        "--ca", folder / "pki/ca.crt", "--cert", folder / "pki/client.crt", "--key", folder / "pki/client.key",
-        "--server-name", "localhost", "--message", MESSAGE, "--connections", "4", "--streams", "16",
-        "--duration", f"{seconds}s", "--warm-up", "2s", "--format", "json",
-    ]
-    for label, process in watch.items():
-        command += ["--watch", f"{label}={process.pid}"]
-    if rate:
-        command += ["--rate", str(rate)]
-    report = json.loads(subprocess.run(list(map(str, command)), check=True, capture_output=True).stdout)
-    failed = report["calls"] - report["calls_ok"]
-    if failed:
-        raise SystemExit(f"{failed} of {report['calls']} calls failed: {report['statuses']} {report['failures']}")
-    return report
 
 
 def cpu(report, label):
@@ -104,15 +53,15 @@ def main():
         node = pinned(0, node_binary, folder, gateway_port, node_port, stdout=subprocess.DEVNULL)
         processes.append(node)
         wait_for(node_port)
-        direct = load(binary, folder, node_port, "Query", {"node": node})
+        direct = load(binary, folder, node_port, "Query", {"node": node}, seconds=SECONDS)
         subprocess.run(["taskset", "-c", "-p", "1", str(node.pid)], check=True, stdout=subprocess.DEVNULL)
         gateway = pinned(0, binary, "run", "--config", folder / "config", stderr=subprocess.DEVNULL)
         processes.append(gateway)
         wait_for(gateway_port)
         watch = {"node": node, "gateway": gateway}
         before = used_bytes(folder / "ledger")
-        query = load(binary, folder, gateway_port, "Query", watch)
-        update = load(binary, folder, gateway_port, "Update", watch)
+        query = load(binary, folder, gateway_port, "Query", watch, seconds=SECONDS)
+        update = load(binary, folder, gateway_port, "Update", watch, seconds=SECONDS)
         third = int(query["calls_per_second"] / 3)
         rows = [
             ("direct, closed loop", direct),
@@ -120,9 +69,9 @@ def main():
             ("gateway, update, closed loop", update),
         ]
         for rate in (third, 1000):
-            rows.append((f"direct, {rate}/s", load(binary, folder, node_port, "Query", watch, rate)))
-            rows.append((f"gateway, query, {rate}/s", load(binary, folder, gateway_port, "Query", watch, rate)))
-            rows.append((f"gateway, update, {rate}/s", load(binary, folder, gateway_port, "Update", watch, rate)))
+            rows.append((f"direct, {rate}/s", load(binary, folder, node_port, "Query", watch, rate, seconds=SECONDS)))
+            rows.append((f"gateway, query, {rate}/s", load(binary, folder, gateway_port, "Query", watch, rate, seconds=SECONDS)))
+            rows.append((f"gateway, update, {rate}/s", load(binary, folder, gateway_port, "Update", watch, rate, seconds=SECONDS)))
         peak = memory(rows[-1][1], "gateway")
         gateway.terminate()
         gateway.wait(60)

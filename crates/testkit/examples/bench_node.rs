@@ -1,14 +1,15 @@
 //! A node for benchmarks, and the configuration of a gateway before it.
 //!
 //! `bench_node DIR GATEWAY_PORT NODE_PORT` writes `DIR/pki` and `DIR/config`, then answers every
-//! call on NODE_PORT with 100 bytes until it is ended. It does as little as a node can, on one
-//! thread, so that what is measured is what stands before it.
+//! call on NODE_PORT with 100 bytes until it is ended; `Query1` and `Query10` after so many milliseconds.
+//! It does as little as a node can, on one thread, so that what is measured is what stands before it.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -62,9 +63,17 @@ async fn carry(acceptor: TlsAcceptor, tcp: TcpStream) {
 }
 
 async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let delay = match request.uri().path() {
+        "/bench.v1.Bench/Query1" => Some(Duration::from_millis(1)),
+        "/bench.v1.Bench/Query10" => Some(Duration::from_millis(10)),
+        _ => None,
+    };
     let mut body = request.into_body();
     while let Some(Ok(data)) = body.data().await {
         drop(body.flow_control().release_capacity(data.len()));
+    }
+    if let Some(delay) = delay {
+        tokio::time::sleep(delay).await;
     }
     let mut head = Response::new(());
     head.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
@@ -129,7 +138,8 @@ fn write_folder(dir: &Path, authority: &Authority, gateway_port: &str, node_port
          systems: [{{ id: bench, name: Bench, member: H26, certificates: [{{ file: ../pki/client.crt }}] }}]\n\
          purposes: [{{ code: bench, name: Bench }}]\n\
          nodes:\n  - id: bench\n    name: Bench\n    provider: G01\n    endpoints: [\"127.0.0.1:{node_port}\"]\n    \
-         services: [{{ name: bench.v1.Bench, methods: [{{ name: Query, effect: query }}, {{ name: Update, effect: update }}] }}]\n"
+         services: [{{ name: bench.v1.Bench, methods: [{{ name: Query, effect: query }}, {{ name: Query1, effect: query }}, \
+         {{ name: Query10, effect: query }}, {{ name: Update, effect: update }}] }}]\n"
         ),
     );
     write(
