@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use model::{Code, Effect, MethodPath, Reason, Refusal};
@@ -80,6 +81,14 @@ impl Outgoing<'_> {
             original.answered(*code, account.response_digest());
         }
         ended
+    }
+
+    /// Takes from a node's metadata what may not go on to the consumer.
+    pub(crate) fn bare(&self, headers: &mut HeaderMap) {
+        head::strip_vouched(headers);
+        if self.answers.as_ref().is_some_and(Reading::is_mask) {
+            head::keep_status_alone(headers);
+        }
     }
 
     fn copy(&self, reserved: Reserved, account: &Account) -> Result<(Copy, Original), Refusal> {

@@ -36,6 +36,11 @@ impl Body {
         self.lens.as_deref_mut()
     }
 
+    /// Whether messages are read on the way.
+    pub(crate) fn is_read(&self) -> bool {
+        self.lens.is_some()
+    }
+
     /// Reads the first message, if there is a lens to read it with.
     pub(crate) async fn open(&mut self) -> Result<(), Unread> {
         if self.lens.is_some() && self.ready.is_none() {

@@ -28,6 +28,8 @@ pub(crate) struct Concerns {
     pub(crate) system: SystemId,
     pub(crate) budget: Option<SubjectBudget>,
     pub(crate) known: RefCell<HashSet<Pseudonym>>,
+    /// The last entry that says so.
+    pub(crate) last: RefCell<Option<Sequenced>>,
 }
 
 impl Concerns {
@@ -39,7 +41,6 @@ impl Concerns {
         }
         let new =
             self.fresh(persons.iter().filter_map(|person| self.shared.persons.subject(person)));
-        let mut last = None;
         for some in new.chunks(CONCERNED_MAX) {
             let Some(Subject { period, .. }) = some.first() else { break };
             let concerned = Entry::Concerned(Concerned {
@@ -49,8 +50,10 @@ impl Concerns {
                 period: period.clone(),
                 pseudonyms: some.iter().map(|subject| subject.pseudonym).collect(),
             });
-            last = Some(Sequenced::append(&self.shared.ledger, &concerned)?);
+            *self.last.borrow_mut() = Some(Sequenced::append(&self.shared.ledger, &concerned)?);
         }
+        // Whom the other direction has named may not be durable yet.
+        let last = self.last.borrow().clone().filter(|last| last.recorded_by_now().is_err());
         let recorded = |last: Sequenced| -> Recording {
             Box::pin(async move { last.recorded().await.map(drop) })
         };

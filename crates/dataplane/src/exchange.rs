@@ -71,7 +71,8 @@ async fn run(
     let selection = Selection { source, header: &header, draw };
     let destination = snapshot.destination(&caller, &route, &selection);
     let (destination, copy) = shadow::reserve(worker, &route, destination);
-    let mut opening = Opening::of(worker, &route, admitted.decision(), body, account);
+    let mut opening =
+        Opening::of(worker, &route, admitted.decision(), &head.headers, body, account);
 
     let most = route.limits.deadline_max.unwrap_or(shared.limits.deadline_max);
     let deadline = begun + timeout.map_or(most, |stated| stated.min(most));
@@ -80,7 +81,7 @@ async fn run(
             opening.admit(shared, &caller, &route, &destination, &admitted, account).await?;
         let cleared = sequenced.clear(route.effect).await?; // an update waits for its evidence
         let pool = worker.upstreams.pool(destination.node)?;
-        let Opening { body, answers } = opening;
+        let Opening { body, answers, .. } = opening;
         let outgoing = Outgoing { head: &head, route: &route, pool, cleared, deadline, answers };
         outgoing.carry(body, copy, reply, account).await
     };

@@ -12,7 +12,7 @@ use crate::account::{Account, Way};
 use crate::attempt::{Failed, Outgoing, Retries, Sent};
 use crate::body::Body;
 use crate::evidence::Recorded;
-use crate::head::{EXCHANGE_ID, EXCHANGE_SALT, grpc_status, is_grpc, strip_vouched};
+use crate::head::{EXCHANGE_ID, EXCHANGE_SALT, grpc_status, is_grpc, is_protobuf};
 use crate::lens::Reading;
 use crate::reply::Reply;
 use crate::respond;
@@ -55,7 +55,10 @@ pub(crate) async fn forward(
         kept.end();
         let recorded = outgoing.cleared.recorded().await?;
         check_head(&parts)?;
-        strip_vouched(&mut parts.headers);
+        if outgoing.answers.is_some() && !parts.headers.get(CONTENT_TYPE).is_some_and(is_protobuf) {
+            return Err(not_grpc("content_type", "not protobuf, so that it cannot be read").into());
+        }
+        outgoing.bare(&mut parts.headers);
         parts.headers.insert(EXCHANGE_ID, exchange);
         parts.headers.insert(EXCHANGE_SALT, respond::binary(&salt.0));
         let body = Body::new(body, outgoing.answers.as_ref().map(Reading::lens));
@@ -110,7 +113,7 @@ async fn answer(
     reply.pump(&mut body, way, outgoing.route.limits.answer_bytes_max).await?;
     let trailers = reply.unless_reset(body.trailers()).await?.map_err(failed)?;
     let mut trailers = trailers.unwrap_or_default();
-    strip_vouched(&mut trailers);
+    outgoing.bare(&mut trailers);
     let code = ending(&mut trailers, recorded, deadline)?;
     reply.trailers(trailers)?;
     Ok(code)

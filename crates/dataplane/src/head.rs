@@ -17,6 +17,7 @@ pub(crate) const EXCHANGE_ID: HeaderName = HeaderName::from_static("exchange-id"
 pub(crate) const EXCHANGE_RECEIPT: HeaderName = HeaderName::from_static("exchange-receipt-bin");
 pub(crate) const EXCHANGE_SALT: HeaderName = HeaderName::from_static("exchange-salt-bin");
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub(crate) const EXCHANGE_AGREEMENT: HeaderName = HeaderName::from_static("exchange-agreement");
 pub(crate) const EXCHANGE_DOSSIER: HeaderName = HeaderName::from_static("exchange-dossier");
 pub(crate) const EXCHANGE_FIELDS: HeaderName = HeaderName::from_static("exchange-fields");
@@ -149,6 +150,24 @@ pub(crate) fn strip_vouched(headers: &mut HeaderMap) {
 pub(crate) fn is_grpc(value: &HeaderValue) -> bool {
     let rest = value.as_bytes().strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// Whether a content type is gRPC with protobuf, which can be read on the way: what another form
+/// means nobody here knows.
+pub(crate) fn is_protobuf(value: &HeaderValue) -> bool {
+    let Some(rest) = value.as_bytes().strip_prefix(b"application/grpc") else { return false };
+    let rest = rest.strip_prefix(b"+proto").unwrap_or(rest);
+    matches!(rest.first(), None | Some(b';'))
+}
+
+/// Leaves of a node's metadata only what says how the call ended: an agreement on fields is on
+/// nothing else, and metadata has no fields that could be agreed.
+pub(crate) fn keep_status_alone(headers: &mut HeaderMap) {
+    const KEPT: [HeaderName; 3] = [CONTENT_TYPE, GRPC_STATUS, GRPC_MESSAGE];
+    let all: Vec<HeaderName> = headers.keys().cloned().collect();
+    for name in all.into_iter().filter(|name| !KEPT.contains(name)) {
+        headers.remove(name);
+    }
 }
 
 /// The status number in `headers`, if there is one.
@@ -298,5 +317,17 @@ mod tests {
         check("application/grpc;charset=utf-8", true);
         check("application/grpc-web", false);
         check("application/json", false);
+    }
+
+    #[test]
+    fn only_protobuf_is_read_on_the_way() {
+        let check = |text, expected| {
+            assert_eq!(is_protobuf(&HeaderValue::from_static(text)), expected, "{text}");
+        };
+        check("application/grpc", true);
+        check("application/grpc+proto", true);
+        check("application/grpc+proto;charset=utf-8", true);
+        check("application/grpc+json", false);
+        check("application/grpc+protox", false);
     }
 }

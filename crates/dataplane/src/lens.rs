@@ -82,6 +82,11 @@ impl Reading {
         }
     }
 
+    /// Whether something may be withheld, so that metadata is withheld too.
+    pub(crate) fn is_mask(&self) -> bool {
+        matches!(self.treatment, Treatment::Mask(_))
+    }
+
     /// What is withheld, as it goes on.
     pub(crate) fn withheld(&self) -> Withheld {
         self.withheld.clone()
@@ -107,6 +112,7 @@ impl Reading {
             gathered: BytesMut::new(),
             persons: Vec::new(),
             waiting: None,
+            passing: 0,
         }
     }
 }
@@ -120,6 +126,9 @@ pub(crate) struct Lens {
     persons: Vec<PersonNumber>,
     /// A message that waits for the ledger.
     waiting: Option<(Recording, Bytes)>,
+    /// Bytes of the last message that passed. They count until the next is asked for, which is when
+    /// the receiver has taken it.
+    passing: usize,
 }
 
 impl Lens {
@@ -157,6 +166,7 @@ impl Lens {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, Refusal>> {
         if self.waiting.is_none() {
+            self.room.give_back(std::mem::take(&mut self.passing));
             let Some(frame) = self.next_frame()? else { return Poll::Ready(Ok(None)) };
             match self.pass(frame)? {
                 (message, None) => return Poll::Ready(Ok(Some(message))),
@@ -195,7 +205,7 @@ impl Lens {
             return Ok(None);
         }
         let frame = self.gathered.split_to(whole).freeze();
-        self.room.give_back(whole);
+        self.passing = whole;
         Ok(Some(frame))
     }
 

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use h2::RecvStream;
-use model::{PersonNumber, Refusal};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use model::{PersonNumber, Reason, Refusal};
 use policy::{Caller, Decision, Destination, Route};
 
 use crate::account::Account;
@@ -15,6 +17,7 @@ use crate::body::{Body, Unread};
 use crate::concerns::{Concerns, ask};
 use crate::evidence::Sequenced;
 use crate::gateway::{Shared, Worker};
+use crate::head::is_protobuf;
 use crate::lens::{Reading, Treatment, Way};
 use crate::upload;
 
@@ -22,6 +25,8 @@ use crate::upload;
 pub(crate) struct Opening {
     pub(crate) body: Body,
     pub(crate) answers: Option<Reading>,
+    /// Whether messages are what can be read.
+    is_protobuf: bool,
 }
 
 impl Opening {
@@ -30,6 +35,7 @@ impl Opening {
         worker: &Worker,
         route: &Route<'_>,
         decision: &Decision<'_>,
+        headers: &HeaderMap,
         stream: RecvStream,
         account: &mut Account,
     ) -> Self {
@@ -52,7 +58,9 @@ impl Opening {
             request.as_ref().map(Reading::withheld),
             answers.as_ref().map(Reading::withheld),
         );
-        Self { body: Body::new(stream, request.map(|reading| reading.lens())), answers }
+        let is_protobuf = headers.get(CONTENT_TYPE).is_some_and(is_protobuf);
+        let body = Body::new(stream, request.map(|reading| reading.lens()));
+        Self { body, answers, is_protobuf }
     }
 
     /// Gives the call its place in the ledger, with the persons whom its first message names.
@@ -65,6 +73,10 @@ impl Opening {
         admitted: &Admitted<'_>,
         account: &mut Account,
     ) -> Result<Sequenced, Refusal> {
+        if (self.body.is_read() || self.answers.is_some()) && !self.is_protobuf {
+            let refusal = Refusal::new(Reason::Malformed).with("part", "content-type");
+            return Err(refusal.with("expected", "application/grpc or application/grpc+proto"));
+        }
         let persons = self.persons().await?;
         let agreement = admitted.decision().agreement;
         if let Some(budget) = agreement.subjects().filter(|_| !persons.is_empty()) {
@@ -84,6 +96,7 @@ impl Opening {
             system: caller.system.id.clone(),
             budget: agreement.subjects(),
             known: RefCell::new(known),
+            last: RefCell::new(None),
         });
         if let Some(recording) = concerns.record(persons)? {
             recording.await?;

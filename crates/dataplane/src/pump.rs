@@ -159,6 +159,12 @@ impl<'a> Pump<'a> {
         loop {
             let drained = self.poll_send(cx)?.is_ready();
             self.tell(!drained);
+            // Messages that are read on the way have left the sender's window: what holds the sender
+            // back is that nothing more is taken while the sink takes nothing.
+            if !drained && self.source.is_read() {
+                let reset = self.sink.poll_reset(cx).map_err(Broken::Sink)?;
+                return reset.map(|reason| Err(Broken::Sink(reason.into())));
+            }
             match self.source.poll_data(cx) {
                 Poll::Ready(Some(data)) => {
                     let data = data.map_err(Broken::from)?;

@@ -252,3 +252,48 @@ async fn a_request_that_ends_within_a_message_is_refused() {
     let entries = world.entries().await;
     assert!(matches!(entries.as_slice(), [Entry::Refused(_)]), "{entries:?}");
 }
+
+#[tokio::test]
+async fn who_does_not_read_holds_back_the_node_though_messages_are_read_on_the_way() {
+    let world = World::with(fields(&["basic", "open"]), |_| {}).await;
+    let mut requests = raw::connect(&world, &world.system).await;
+    let (response, mut stream) =
+        requests.send_request(raw::head(&world, "ServerStream"), false).unwrap();
+    let request = EchoRequest { payload_size: 64 << 10, ..EchoRequest::default() };
+    let message = prost::Message::encode_to_vec(&request);
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    stream.send_data([&[0], length.as_slice(), &message].concat().into(), true).unwrap();
+    let response = within(response).await.unwrap();
+    let passed = || world.echo.seen.answers.load(std::sync::atomic::Ordering::SeqCst);
+    let mut before = u64::MAX;
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if std::mem::replace(&mut before, passed()) == passed() {
+            break;
+        }
+    }
+    assert!(before < 1000, "{before} answers of 64 KiB were taken that nobody read");
+    drop(response);
+}
+
+#[tokio::test]
+async fn metadata_and_other_forms_do_not_get_around_a_mask() {
+    let world = World::with(fields(&["basic"]), |_| {}).await;
+    let mut client = world.client().await;
+    let response = within(client.unary(about(1))).await.unwrap();
+    assert!(response.metadata().get("echo-head").is_none(), "metadata of the node");
+    let request = EchoRequest {
+        fail_code: 5,
+        fail_message: "not here".into(),
+        fail_details: number(1).into_bytes(),
+        ..about(1)
+    };
+    let status = within(client.unary(request)).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::NotFound, "not here"));
+    assert!(status.details().is_empty(), "details of the node");
+    let mut requests = raw::connect(&world, &world.system).await;
+    let mut head = raw::head(&world, "Unary");
+    head.headers_mut().insert("content-type", "application/grpc+json".parse().unwrap());
+    let (response, _, _) = within(raw::call(&mut requests, head)).await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "3");
+}

@@ -52,6 +52,8 @@ pub struct Seen {
     pub calls: AtomicU64,
     /// Calls whose other side went away before the end.
     pub cancelled: AtomicU64,
+    /// Answers that server streams were given to send.
+    pub answers: AtomicU64,
 }
 
 impl EchoNode {
@@ -152,6 +154,7 @@ impl EchoService for Echo {
         let metadata = ascii(request.metadata());
         let request = request.into_inner();
         let (send, receive) = tokio::sync::mpsc::channel(8);
+        let seen = self.0.clone();
         tokio::spawn(async move {
             let count = if request.count == 0 { u32::MAX } else { request.count };
             for index in 0..count {
@@ -159,6 +162,7 @@ impl EchoService for Echo {
                 if send.send(Ok(answer(&request, index, metadata.clone()))).await.is_err() {
                     return;
                 }
+                seen.answers.fetch_add(1, Ordering::SeqCst);
             }
             if let Err(status) = failure(&request) {
                 drop(send.send(Err(status)).await);
