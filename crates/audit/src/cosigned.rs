@@ -94,15 +94,22 @@ impl CosignedLog {
     }
 }
 
-/// When the first entry that a tree of `size` entries does not cover was written; `None` if it
-/// covers all.
+/// When the first entry that is there and that a tree of `size` entries does not cover was written;
+/// `None` if it covers all.
 ///
 /// # Errors
 ///
 /// Fails if the ledger cannot be read.
 pub fn written_after(log: &Log, size: u64) -> Result<Option<Timestamp>, ReadError> {
-    let next = records(&log.site().source, size)?.next();
-    next.transpose().map(|record| record.map(|record| record.time))
+    for record in records(&log.site().source, size)? {
+        match record {
+            Ok(record) => return Ok(Some(record.time)),
+            // Old entries may have been removed, or be away.
+            Err(ReadError::Absent { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 fn encode(note: &Note) -> Vec<u8> {
@@ -203,11 +210,15 @@ impl CosignedNotes {
             if last.first() != Some(&FORM_FEED) {
                 continue;
             }
-            let note = whole(&bytes, line);
-            return Ok(note.map_or(Found::Changed, |note| {
-                self.offset += bytes.len() as u64;
-                Found::Note(note)
-            }));
+            return Ok(match whole(&bytes, line) {
+                Some(note) => {
+                    self.offset += bytes.len() as u64;
+                    Found::Note(note)
+                }
+                // Of the last note a power cut may have left any part.
+                None if reader.fill_buf()?.is_empty() => Found::Torn,
+                None => Found::Changed,
+            });
         }
     }
 }

@@ -92,7 +92,7 @@ fn methods<'c>(contract: &'c Contract, service: &str) -> impl Iterator<Item = &'
     rest.take_while(move |method| method.path.starts_with(&prefix))
 }
 
-/// Whether anything in a message is secret, however deep.
+/// Whether anything in a message is secret, however deep, or may be, since it can hold any message.
 fn has_secret(contract: &Contract, message: &str) -> bool {
     let mut met = BTreeSet::from([message]);
     let mut waiting = vec![message];
@@ -102,6 +102,9 @@ fn has_secret(contract: &Contract, message: &str) -> bool {
                 return true;
             }
             let held = contract.held(field).map(|held| held.name.as_str());
+            if held == Some("google.protobuf.Any") {
+                return true;
+            }
             waiting.extend(held.filter(|held| met.insert(held)));
         }
     }
